@@ -1,0 +1,1 @@
+"""Parts that a laptop lacks, each in a process of its own: a Kafka broker and a PostgreSQL server."""
