@@ -1,0 +1,91 @@
+"""The events of Lifemask, their envelope, topics and failure catalogue."""
+
+from lifemask.contracts.catalogue import BY_TYPE, EVENTS, TERMINAL, UnknownType, parse, split_version
+from lifemask.contracts.datasets import DatasetSealed, PhotosValidated
+from lifemask.contracts.envelope import BadEnvelope, Envelope, Record, pack, read_envelope
+from lifemask.contracts.event import Baton, Event, RunEvent, Stage, Value
+from lifemask.contracts.failures import CATALOGUE, Category, Failure, FailureCode, Move
+from lifemask.contracts.ids import Digest, ModelId, PhotoId, RunId, UserId, app_of, new_id, user_id
+from lifemask.contracts.models import ModelReady, ModelRevoked
+from lifemask.contracts.notifications import NotificationDelivered
+from lifemask.contracts.parameters import RunRequest, TrainingParameters
+from lifemask.contracts.photos import PhotoJudged, PhotoReceived, PhotoRemoved
+from lifemask.contracts.runs import (
+    PhotoVerdict,
+    RunAccepted,
+    RunCanceled,
+    RunCancelRequested,
+    RunFailed,
+    RunRejected,
+    RunStalled,
+)
+from lifemask.contracts.topics import PARTITIONS, Topic
+from lifemask.contracts.trainings import (
+    TrainingCallbackReceived,
+    TrainingProgressed,
+    TrainingStarted,
+    TrainingSucceeded,
+)
+from lifemask.contracts.uploads import PhotosUploaded
+from lifemask.contracts.users import UserErased, UserErasureRequested
+from lifemask.contracts.verdicts import Verdict, sentence
+
+__all__ = [
+    "BY_TYPE",
+    "CATALOGUE",
+    "EVENTS",
+    "PARTITIONS",
+    "TERMINAL",
+    "BadEnvelope",
+    "Baton",
+    "Category",
+    "DatasetSealed",
+    "Digest",
+    "Envelope",
+    "Event",
+    "Failure",
+    "FailureCode",
+    "ModelId",
+    "ModelReady",
+    "ModelRevoked",
+    "Move",
+    "NotificationDelivered",
+    "PhotoId",
+    "PhotoJudged",
+    "PhotoReceived",
+    "PhotoRemoved",
+    "PhotoVerdict",
+    "PhotosUploaded",
+    "PhotosValidated",
+    "Record",
+    "RunAccepted",
+    "RunCancelRequested",
+    "RunCanceled",
+    "RunEvent",
+    "RunFailed",
+    "RunId",
+    "RunRejected",
+    "RunRequest",
+    "RunStalled",
+    "Stage",
+    "Topic",
+    "TrainingCallbackReceived",
+    "TrainingParameters",
+    "TrainingProgressed",
+    "TrainingStarted",
+    "TrainingSucceeded",
+    "UnknownType",
+    "UserErased",
+    "UserErasureRequested",
+    "UserId",
+    "Value",
+    "Verdict",
+    "app_of",
+    "new_id",
+    "pack",
+    "parse",
+    "read_envelope",
+    "sentence",
+    "split_version",
+    "user_id",
+]

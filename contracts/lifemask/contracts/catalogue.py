@@ -1,0 +1,68 @@
+"""Every event, by its type; and from a record back to its event."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from lifemask.contracts.datasets import DatasetSealed, PhotosValidated
+from lifemask.contracts.envelope import read_envelope
+from lifemask.contracts.event import Baton, Event
+from lifemask.contracts.models import ModelReady, ModelRevoked
+from lifemask.contracts.notifications import NotificationDelivered
+from lifemask.contracts.photos import PhotoJudged, PhotoReceived, PhotoRemoved
+from lifemask.contracts.runs import RunAccepted, RunCanceled, RunCancelRequested, RunFailed, RunRejected, RunStalled
+from lifemask.contracts.trainings import (
+    TrainingCallbackReceived,
+    TrainingProgressed,
+    TrainingStarted,
+    TrainingSucceeded,
+)
+from lifemask.contracts.uploads import PhotosUploaded
+from lifemask.contracts.users import UserErased, UserErasureRequested
+
+EVENTS: Final[tuple[type[Event], ...]] = (
+    PhotosUploaded,
+    PhotoReceived,
+    PhotoRemoved,
+    PhotoJudged,
+    RunAccepted,
+    RunCancelRequested,
+    RunStalled,
+    RunRejected,
+    RunFailed,
+    RunCanceled,
+    PhotosValidated,
+    DatasetSealed,
+    TrainingStarted,
+    TrainingProgressed,
+    TrainingCallbackReceived,
+    TrainingSucceeded,
+    ModelReady,
+    ModelRevoked,
+    UserErasureRequested,
+    UserErased,
+    NotificationDelivered,
+)
+
+BY_TYPE: Final[dict[str, type[Event]]] = {event.ce_type: event for event in EVENTS}
+TERMINAL: Final[frozenset[type[Event]]] = frozenset(event for event in EVENTS if event.baton is Baton.ENDS)
+
+
+class UnknownType(ValueError):
+    """The record's type is none of this package's; a newer version of the package may know it."""
+
+
+def parse(headers: Iterable[tuple[str, bytes | None]], value: bytes) -> Event:
+    """The event in a record's headers and value; unknown fields are ignored.
+
+    Raises BadEnvelope, UnknownType (names the type) or pydantic's ValidationError.
+    """
+    name = read_envelope(headers).type
+    if (event := BY_TYPE.get(name)) is None:
+        raise UnknownType(f"event type {name!r} is not known to this version of lifemask-contracts")
+    return event.read(value)
+
+
+def split_version(ce_type: str) -> tuple[str, int]:
+    """`("lifemask.dataset.sealed", 1)` of `lifemask.dataset.sealed.v1`; version 0 when there is none."""
+    family, _, version = ce_type.rpartition(".v")
+    return (family, int(version)) if family and version.isascii() and version.isdigit() else (ce_type, 0)

@@ -1,0 +1,83 @@
+"""Topic `lifemask.trainings`: one paid training at the provider, seen from outside."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from lifemask.contracts.event import Baton, RunEvent
+from lifemask.contracts.ids import Digest
+from lifemask.contracts.topics import Topic
+
+Dollars = Annotated[
+    str,
+    Field(pattern=r"^[0-9]+\.[0-9]{2,6}$", description="US dollars as a decimal string.", examples=["1.04"]),
+]
+Attempt = Annotated[int, Field(ge=1, description="Number of the attempt within the run, from 1.", examples=[1])]
+TrainingId = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9_-]{1,128}$",
+        description="The training's id at the provider.",
+        examples=["zz4ibbonubfz7carwiefibzgga"],
+    ),
+]
+
+
+class TrainingStarted(RunEvent):
+    """The provider confirmed the paid training."""
+
+    ce_type: ClassVar[str] = "lifemask.training.started.v1"
+    topic: ClassVar[Topic] = Topic.TRAININGS
+    baton: ClassVar[Baton] = Baton.HELD
+
+    attempt: Attempt
+    training: TrainingId
+    provider: str = Field(examples=["replicate"], max_length=32)
+    """Who trains."""
+    estimated_cost_usd: Dollars
+    """Estimated before the start."""
+
+
+class TrainingProgressed(RunEvent):
+    """How far the training is, read from the provider."""
+
+    ce_type: ClassVar[str] = "lifemask.training.progressed.v1"
+    topic: ClassVar[Topic] = Topic.TRAININGS
+    baton: ClassVar[Baton] = Baton.HELD
+
+    attempt: Attempt
+    percent: int = Field(ge=0, le=100, examples=[42])
+    """Steps done, in percent."""
+    step: int = Field(ge=0, examples=[420])
+    """Steps done."""
+    steps: int = Field(ge=1, examples=[1000])
+    """Steps in all."""
+
+
+class TrainingCallbackReceived(RunEvent):
+    """A signed callback of the provider came in. A hint to look; the truth is read from the provider."""
+
+    ce_type: ClassVar[str] = "lifemask.training.callback-received.v1"
+    topic: ClassVar[Topic] = Topic.TRAININGS
+
+    attempt: Attempt
+    training: TrainingId
+
+
+class TrainingSucceeded(RunEvent):
+    """The weights are copied out, checked and sealed; publisher takes the run."""
+
+    ce_type: ClassVar[str] = "lifemask.training.succeeded.v1"
+    topic: ClassVar[Topic] = Topic.TRAININGS
+    baton: ClassVar[Baton] = Baton.PASSES
+
+    statement: Digest
+    """Digest of the weights statement."""
+    attempt: Attempt
+    training: TrainingId
+    bytes: int = Field(ge=1, examples=[172_000_000])
+    """Size of the weights in bytes."""
+    seconds: int = Field(ge=0, examples=[682])
+    """Billed time in whole seconds."""
+    cost_usd: Dollars
+    """What the provider bills."""

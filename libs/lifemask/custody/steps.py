@@ -1,0 +1,161 @@
+"""The six steps of the chain: what each one signs, and what it keeps in a private, erasable manifest.
+
+Signed fields hold no personal data and outlive an erasure. Manifests hold per-photo digests and names.
+No floats anywhere; integers stay below 2^53.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from lifemask.contracts import Digest, PhotoId, RunId, Verdict
+
+
+class Signed(BaseModel):
+    """A part of a statement or manifest: frozen, unknown members refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class UploadedPhoto(Signed):
+    """One original: id, SHA-256 and size in bytes, and when it was stored (RFC 3339, UTC)."""
+
+    id: PhotoId
+    sha256: Digest
+    bytes: int
+    at: str
+
+
+class UploadFields(Signed):
+    """Signed by ingest."""
+
+    door: str
+    count: int
+    bytes: int
+    restarted_from: RunId | None = None
+
+
+class UploadManifest(Signed):
+    """The set as it was submitted; `request` is the SHA-256 of request.json."""
+
+    request: Digest
+    photos: tuple[UploadedPhoto, ...]
+
+
+class JudgedPhoto(Signed):
+    """One photo's judgement: digest of the original, digest and size of the clean photo when it is usable."""
+
+    id: PhotoId
+    original: Digest
+    clean: Digest | None = None
+    bytes: int = 0
+    verdicts: tuple[Verdict, ...] = ()
+
+
+class ValidationFields(Signed):
+    """Signed by image-validator; `policy` is the digest of all thresholds, `encoder` names what wrote the JPEGs."""
+
+    received: int
+    usable: int
+    policy: Digest
+    encoder: str
+
+
+class ValidationManifest(Signed):
+    """Every photo of the sealed set, in the order of the upload manifest."""
+
+    pairs: tuple[JudgedPhoto, ...]
+
+
+class DatasetMember(Signed):
+    """One entry of the archive."""
+
+    name: str
+    sha256: Digest
+    bytes: int
+
+
+class DatasetFields(Signed):
+    """Signed by packager."""
+
+    members: int
+    bytes: int
+    format: str
+
+
+class DatasetManifest(Signed):
+    """The archive and its members in order."""
+
+    archive: Digest
+    members: tuple[DatasetMember, ...]
+
+
+class TrainingFields(Signed):
+    """Signed by trainer before the paid call."""
+
+    provider: str
+    trainer: str
+    steps: int
+    rank: int
+    learning_rate: str
+
+
+class TrainingManifest(Signed):
+    """What the provider is told beyond the numbers."""
+
+    archive_key: str
+    trigger_word: str
+
+
+class WeightsFields(Signed):
+    """Signed by trainer; the subject is the weights file. `echo`: whether the provider's captions matched our names."""
+
+    training: str
+    version: str
+    bytes: int
+    fetches: int
+    echo: str
+
+
+class PublicationFields(Signed):
+    """Signed by publisher; the subject is the weights file as it was read back from each of `read_back`."""
+
+    model: str
+    version: str
+    hub_commit: str | None = None
+    read_back: tuple[str, ...]
+
+
+class PublicationManifest(Signed):
+    """Where it was published."""
+
+    store_key: str
+    repo: str | None = None
+
+
+class NoManifest(Signed):
+    """A step whose subject is a file of its own has no manifest."""
+
+
+F = TypeVar("F", bound=Signed)
+M = TypeVar("M", bound=Signed)
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[F, M]):
+    """One link: its position in the chain (from 1), its name and its two parts."""
+
+    position: int
+    name: str
+    fields: type[F]
+    manifest: type[M]
+
+
+UPLOAD: Final = Step(1, "upload", UploadFields, UploadManifest)
+VALIDATION: Final = Step(2, "validation", ValidationFields, ValidationManifest)
+DATASET: Final = Step(3, "dataset", DatasetFields, DatasetManifest)
+TRAINING: Final = Step(4, "training", TrainingFields, TrainingManifest)
+WEIGHTS: Final = Step(5, "weights", WeightsFields, NoManifest)
+PUBLICATION: Final = Step(6, "publication", PublicationFields, PublicationManifest)
+STEPS: Final[tuple[Step[Signed, Signed], ...]] = (UPLOAD, VALIDATION, DATASET, TRAINING, WEIGHTS, PUBLICATION)  # type: ignore[assignment] # each step is a Step of its own two parts

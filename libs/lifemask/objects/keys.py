@@ -1,0 +1,125 @@
+"""Every key of the object store, built here and nowhere else.
+
+A key accepts only ids of the contracts' alphabet, so that no id can leave its user's prefix.
+"""
+
+import re
+from typing import Final, NewType
+
+from lifemask.contracts.ids import NAME_PATTERN, USER_PATTERN, UUID7_PATTERN
+
+Key = NewType("Key", str)
+"""Path of one object, folders separated by `/`, relative to the bucket."""
+
+_USER: Final = re.compile(USER_PATTERN)
+_UUID: Final = re.compile(UUID7_PATTERN)
+_NAME: Final = re.compile(NAME_PATTERN)
+_OBJECT: Final = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$")
+
+
+class BadKey(ValueError):
+    """An id that may not be part of a key."""
+
+
+def incoming(app: str, user: str, upload: str, name: str) -> Key:
+    """The only place an app can write; `user` is the app's own id."""
+    parts = (_checked(_NAME, app), _checked(_NAME, user), _checked(_NAME, upload), _checked(_OBJECT, name))
+    return Key("/".join(("incoming", *parts)))
+
+
+def contact(user: str) -> Key:
+    """The person's e-mail address."""
+    return Key(f"{user_prefix(user)}contact.json")
+
+
+def user_prefix(user: str) -> str:
+    """Everything of one user, with the closing slash."""
+    return f"users/{_checked(_USER, user)}/"
+
+
+def run_prefix(user: str, run: str) -> str:
+    """Everything of one run, with the closing slash."""
+    return f"{user_prefix(user)}runs/{_checked(_UUID, run)}/"
+
+
+def original(user: str, run: str, photo: str) -> Key:
+    """A photo as it was uploaded."""
+    return Key(f"{run_prefix(user, run)}original/{_checked(_UUID, photo)}")
+
+
+def names(user: str, run: str) -> Key:
+    """The person's own file names, for showing verdicts."""
+    return Key(f"{run_prefix(user, run)}names.json")
+
+
+def request(user: str, run: str) -> Key:
+    """What the person chose: name, trigger word, numbers, metadata."""
+    return Key(f"{run_prefix(user, run)}request.json")
+
+
+def clean(user: str, run: str, photo: str) -> Key:
+    """A photo without metadata, ready for training."""
+    return Key(f"{run_prefix(user, run)}clean/{_checked(_UUID, photo)}.jpg")
+
+
+def verdict(user: str, run: str, photo: str) -> Key:
+    """Measurements, thresholds and codes of one photo."""
+    return Key(f"{run_prefix(user, run)}verdicts/{_checked(_UUID, photo)}.json")
+
+
+def archive(user: str, run: str, attempt: int) -> Key:
+    """The training archive of one attempt."""
+    return Key(f"{run_prefix(user, run)}archive/{_number(attempt)}.zip")
+
+
+def weights(user: str, run: str, attempt: int) -> Key:
+    """The weights as the trainer copied them out."""
+    return Key(f"{run_prefix(user, run)}weights/{_number(attempt)}.safetensors")
+
+
+def owner(user: str, run: str) -> Key:
+    """The run's salt and owner; erasable."""
+    return Key(f"{run_prefix(user, run)}custody/owner.json")
+
+
+def statement(user: str, run: str, position: int, step: str, attempt: int) -> Key:
+    """A custody statement. `position` is the step's place in the chain, from 1."""
+    return Key(f"{_custody(user, run, position, step, attempt)}.json")
+
+
+def manifest(user: str, run: str, position: int, step: str, attempt: int) -> Key:
+    """The private part of a custody statement; erasable."""
+    return Key(f"{_custody(user, run, position, step, attempt)}.manifest.json")
+
+
+def model_prefix(user: str, model: str, version: str) -> str:
+    """One version of a model in the model store; `version` is `{version}-{epoch}`. Written by the publisher alone."""
+    if not re.fullmatch(r"[0-9]+-[0-9]+", version):
+        raise BadKey("a model version is two numbers joined by a hyphen")
+    return f"{user_prefix(user)}models/{_checked(_UUID, model)}/{version}/"
+
+
+def model_weights(user: str, model: str, version: str) -> Key:
+    """The published weights."""
+    return Key(f"{model_prefix(user, model, version)}lora.safetensors")
+
+
+def model_metadata(user: str, model: str, version: str) -> Key:
+    """What the published weights are."""
+    return Key(f"{model_prefix(user, model, version)}metadata.json")
+
+
+def _custody(user: str, run: str, position: int, step: str, attempt: int) -> str:
+    return f"{run_prefix(user, run)}custody/{_number(position)}-{_checked(_NAME, step)}-{_number(attempt)}"
+
+
+def _checked(pattern: re.Pattern[str], part: str) -> str:
+    if not pattern.fullmatch(part):
+        raise BadKey("an id outside the allowed alphabet cannot be part of a key")
+    return part
+
+
+def _number(value: int) -> str:
+    if value < 1:
+        raise BadKey("numbers in keys start at 1")
+    return str(value)

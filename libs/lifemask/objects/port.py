@@ -1,0 +1,67 @@
+"""The port of the object store: photos, archives, weights and statements live behind it.
+
+Adapters: `S3Objects` (S3 and R2), `LocalObjects` (a directory), `InMemoryObjects` (test kit). All raise the bus's
+own exceptions: Retryable(STORE_UNAVAILABLE) when the store is away or slow, Misconfigured(STORE_DENIED) when it
+refuses us, with the permission named ("s3:GetObject denied on …"). Sizes are bytes.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from lifemask.objects.keys import Key
+
+
+class ObjectMissing(LookupError):
+    """There is no such object. The text names no key: keys carry user ids."""
+
+
+class ObjectExists(ValueError):
+    """A create-only write met an object of that key."""
+
+
+class ObjectTooLarge(ValueError):
+    """The object is larger than the caller's limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One object as the store lists it."""
+
+    key: Key
+    bytes: int
+    modified_at: datetime
+
+
+class ObjectWriter(Protocol):
+    """A streaming write in progress. Nothing is visible under the key until the `writing` block ends without error."""
+
+    async def write(self, chunk: bytes) -> None:
+        """Appends; waits while the store is slower than the caller (back-pressure, bounded memory)."""
+
+
+class ObjectStore(Protocol):
+    """Whole objects under keys of `lifemask.objects.keys`."""
+
+    async def put(self, key: Key, data: bytes, *, create_only: bool = False) -> None:
+        """Stores a small object at once, atomically. Raises ObjectExists with `create_only` and an existing key."""
+
+    def writing(self, key: Key, *, create_only: bool = False) -> AbstractAsyncContextManager[ObjectWriter]:
+        """Streams a large object in; an error inside the block leaves nothing behind."""
+
+    async def get(self, key: Key, *, limit: int) -> bytes:
+        """A small object whole. Raises ObjectMissing, ObjectTooLarge above `limit` bytes."""
+
+    def read(self, key: Key, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Streams bytes `start` to `end` (exclusive), in chunks of at most 1 MiB. Raises ObjectMissing."""
+
+    async def head(self, key: Key) -> ObjectInfo | None:
+        """Size and time, or None when there is no such object."""
+
+    async def delete(self, key: Key) -> None:
+        """Removes the object; one that is not there is fine."""
+
+    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """All objects whose key starts with `prefix`, in key order."""
