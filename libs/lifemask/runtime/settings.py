@@ -1,0 +1,93 @@
+"""Settings that every service shares. Read from the environment here, and nowhere else but in a service's settings.
+
+What a library already reads from the environment keeps its own name; ours start with `LIFEMASK_`.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lifemask.contracts import Stage
+
+HOURS_BY_STAGE = {Stage.VALIDATE: 1, Stage.PACKAGE: 1, Stage.TRAIN: 12, Stage.PUBLISH: 6}
+"""How long a run may stay in a stage (hours) before it is ended as failed."""
+
+
+class ServiceSettings(BaseSettings):
+    """Kafka, PostgreSQL, objects, and the limits of the bus. Durations are seconds unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="LIFEMASK_", frozen=True, extra="ignore", populate_by_name=True)
+
+    kafka: str = "127.0.0.1:9092"
+    """Brokers, comma-separated `host:port`."""
+    postgres: str = "postgresql://127.0.0.1:5432/lifemask"
+    """DSN of this service's role."""
+    objects: str = "file://./.lifemask/objects"
+    """`file:///directory` or `s3://bucket`."""
+    keys: Path = Path("./.lifemask/keys")
+    """Directory with this installation's keys."""
+    topic_prefix: str = Field(default="", pattern=r"^([A-Za-z0-9_-]+\.)?$")
+    """The environment's prefix of every topic, for example `staging.`."""
+    host: str = "127.0.0.1"
+    """Where the service listens for health checks (ingest: for the API)."""
+    port: int = Field(default=8080, ge=0, le=65535)
+    """TCP port of the same; 0 takes a free one."""
+    public_url: str = "http://127.0.0.1:8080"
+    """Base of callback and object URLs as the provider sees them."""
+    broker_id: str = ""
+    """Identity of an embedded broker, which is empty at every start; unset with a real Kafka."""
+    watch_fd: int | None = None
+    """Read end of a pipe held open by a parent: the service ends when the parent does."""
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    deadline_request: float = Field(default=0, ge=0)
+    deadline_validate: float = Field(default=HOURS_BY_STAGE[Stage.VALIDATE] * 3600, gt=0)
+    deadline_package: float = Field(default=HOURS_BY_STAGE[Stage.PACKAGE] * 3600, gt=0)
+    deadline_train: float = Field(default=HOURS_BY_STAGE[Stage.TRAIN] * 3600, gt=0)
+    deadline_publish: float = Field(default=HOURS_BY_STAGE[Stage.PUBLISH] * 3600, gt=0)
+
+    lease: float = Field(default=30, gt=0)
+    """How long a worker may be silent before its lane is given to another; renewed every third of it."""
+    max_attempts: int = Field(default=8, ge=1)
+    """Failed attempts at one message before it becomes a dead letter."""
+    max_claims: int = Field(default=20, ge=1)
+    """Claims of one message, crashes included, before it becomes a dead letter."""
+    lanes: int = Field(default=16, ge=1)
+    """Lanes worked on at once in one process."""
+    burst: int = Field(default=8, ge=1)
+    """Messages of one lane in one turn, before others get theirs; more holds a lane too long when slow."""
+    backoff: float = Field(default=1, gt=0)
+    """First delay after a failed attempt; doubles each time, with jitter."""
+    backoff_max: float = Field(default=300, gt=0)
+    """Longest delay after a failed attempt."""
+    pause: float = Field(default=5, gt=0)
+    """First delay before a paused stage tries again; doubles each time."""
+    pause_max: float = Field(default=300, gt=0)
+    poll: float = Field(default=0.25, gt=0)
+    """How often the loops look without being notified (a notification is only a hint)."""
+    watchdog: float = Field(default=30, gt=0)
+    """Longest silence of the Kafka consumer or of a loop before the process ends itself."""
+    outbox_retention_days: int = Field(default=7, ge=0)
+    """How long sent events stay in the outbox; 0 keeps them for ever (embedded broker)."""
+    inbox_retention_days: int = Field(default=7, ge=1)
+    """How long done messages stay in the inbox for deduplication."""
+    kafka_session_timeout_ms: int = Field(default=10_000, ge=1000)
+    """A real Kafka refuses less than 6000; the embedded broker takes 2000."""
+    kafka_heartbeat_ms: int = Field(default=3000, ge=100)
+    kafka_fetch_wait_ms: int = Field(default=100, ge=1)
+    kafka_batch: int = Field(default=500, ge=1)
+    """Records stored by one statement of the intake."""
+    pool: int = Field(default=10, ge=3)
+    """Database connections of one process, beside the relay's own."""
+
+    @property
+    def brokers(self) -> list[str]:
+        """The brokers as a list."""
+        return [broker.strip() for broker in self.kafka.split(",") if broker.strip()]
+
+    def deadline(self, stage: Stage) -> timedelta | None:
+        """How long a run may stay in `stage`; None for a stage that ends by its own rule."""
+        seconds: float = getattr(self, f"deadline_{stage.value}", 0)
+        return timedelta(seconds=seconds) if seconds else None

@@ -1,0 +1,75 @@
+"""Fixtures that more than one folder of tests uses."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from lifemask.bus.migrate import migrate, role_of, schema_of
+from lifemask.bus.rows import Pool
+from lifemask.cli.embedded.postgres import running_postgres
+
+Migrated = Callable[[str], Awaitable[Pool]]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """DSN of a superuser on a PostgreSQL of this test session."""
+    stack = AsyncExitStack()
+    with tempfile.TemporaryDirectory(prefix="lm-pg-") as data, asyncio.Runner() as runner:
+        dsn = runner.run(stack.enter_async_context(running_postgres(Path(data) / "pg", fsync=False)))
+        yield dsn
+        runner.run(stack.aclose())
+
+
+@pytest.fixture(scope="session")
+def templates(postgres: str) -> dict[str, str]:
+    """Names of databases migrated for one service, from which each test's database is copied."""
+    return {}
+
+
+@pytest.fixture
+async def database(postgres: str, templates: dict[str, str]) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
+    """Makes a fresh database, migrated for a service; returns the DSN of the service's own role."""
+    made: list[str] = []
+    admin = await asyncpg.connect(postgres)
+
+    async def make(service: str) -> str:
+        if service not in templates:
+            name = f"template_{schema_of(service)}_{uuid4().hex[:8]}"
+            await admin.execute(f"create database {name}")
+            await migrate(_dsn(postgres, "postgres", name), [service])
+            templates[service] = name
+        made.append(f"test_{uuid4().hex}")
+        await admin.execute(f"create database {made[-1]} template {templates[service]}")
+        return _dsn(postgres, role_of(service), made[-1])
+
+    yield make
+    for name in made:
+        await admin.execute(f"drop database {name} with (force)")
+    await admin.close()
+
+
+@pytest.fixture
+async def migrated(database: Callable[[str], Awaitable[str]]) -> AsyncIterator[Migrated]:
+    """Makes a fresh database for a service and opens a pool with the service's role and search path."""
+    async with AsyncExitStack() as stack:
+
+        async def make(service: str) -> Pool:
+            dsn = await database(service)
+            return await stack.enter_async_context(
+                asyncpg.create_pool(dsn, min_size=1, max_size=8, server_settings={"search_path": schema_of(service)})
+            )
+
+        yield make
+
+
+def _dsn(admin: str, role: str, name: str) -> str:
+    """The same server as another role and with another database."""
+    query = admin.partition("?")[2]
+    return f"postgresql://{role}@/{name}?{query}"
