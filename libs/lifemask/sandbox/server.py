@@ -1,0 +1,225 @@
+"""Puts the sandbox together inside the running event loop."""
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from lifemask.sandbox import files, hub_errors, problems
+from lifemask.sandbox.calls import Calls
+from lifemask.sandbox.faults import Faults
+from lifemask.sandbox.files import Outputs
+from lifemask.sandbox.hub import Hub
+from lifemask.sandbox.ledger import Ledger
+from lifemask.sandbox.lfs import LargeFiles
+from lifemask.sandbox.mail import Mailbox, serve_mail
+from lifemask.sandbox.models import Models
+from lifemask.sandbox.rendering import Rendering
+from lifemask.sandbox.replicate import Replicate
+from lifemask.sandbox.repos import Repos
+from lifemask.sandbox.settings import SandboxSettings
+from lifemask.sandbox.store import Store
+from lifemask.sandbox.trainer import Trainer
+from lifemask.sandbox.webhooks import Webhooks
+from lifemask.sandbox.wire import HangUpProtocol, Wire
+
+_PARTS = ("port", "hub_port", "files_port", "smtp_port")
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxUrls:
+    """Where everything is, without a slash at the end, and what opens it."""
+
+    replicate: str
+    hub: str
+    files: str
+    smtp: str
+    ledger: str
+    faults: str
+    mails: str
+    health: str
+    replicate_token: str
+    hub_token: str
+    hub_user: str
+    destination: str
+    trainer: str
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@asynccontextmanager
+async def running_sandbox(data: Path, **settings: Any) -> AsyncIterator[SandboxUrls]:
+    """A sandbox in the current event loop, for tests; `settings` are fields of SandboxSettings."""
+    async with open_sandbox(SandboxSettings(data=data, **settings)) as urls:
+        yield urls
+
+
+@asynccontextmanager
+async def open_sandbox(settings: SandboxSettings) -> AsyncIterator[SandboxUrls]:
+    """Serves until the context ends. Raises DataDirectoryTakenError, and OSError when a wanted port is taken."""
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(Store(settings.data))
+        sockets = stack.enter_context(_listen(settings, store))
+        urls = _urls(settings, {name: sock.getsockname()[1] for name, sock in sockets.items()})
+        client = httpx.AsyncClient(timeout=settings.webhook_timeout_seconds, trust_env=False)
+        parts = _Parts(settings, store, urls, await stack.enter_async_context(client))
+        for name, app in parts.apps().items():
+            await stack.enter_async_context(serving(app, sockets[name]))
+        mail_server = await serve_mail(parts.mailbox, sockets["smtp_port"], settings.max_mail_bytes)
+        stack.push_async_callback(_close_mail, mail_server)
+        parts.trainer.start()
+        stack.push_async_callback(parts.trainer.stop)
+        yield urls
+
+
+class _Parts:
+    """Everything that serves, made from settings and what is on disk."""
+
+    def __init__(self, settings: SandboxSettings, store: Store, urls: SandboxUrls, client: httpx.AsyncClient) -> None:
+        self.faults = Faults(store)
+        self.calls = Calls(store)
+        self.mailbox = Mailbox(store, self.faults, self.calls)
+        self.repos = Repos(store)
+        webhooks = Webhooks(store, self.faults, client)
+        self.trainer = Trainer(store, settings, self.faults, webhooks)
+        models = Models(store, self.trainer)
+        owner, _, name = settings.destination.partition("/")
+        if name and models.find(owner, name) is None:
+            models.create(owner, name, "private", "gpu-h100", "Made by the sandbox at its start")
+        secret = _link_secret(store)
+        rendering = Rendering(urls.replicate, urls.files, settings.retention_seconds, secret, models)
+        self.trainer.render = rendering.show
+        self.replicate = Replicate(
+            trainer=self.trainer, models=models, rendering=rendering, settings=settings, secret=webhooks.secret
+        )
+        self.outputs = Outputs(self.trainer, rendering, settings)
+        self.large = LargeFiles(
+            repos=self.repos,
+            folder=store.folder("uploads"),
+            hub=urls.hub,
+            files=urls.files,
+            secret=secret,
+            link_seconds=settings.link_seconds,
+        )
+        self.hub = Hub(repos=self.repos, large=self.large, settings=settings, base=urls.hub)
+        self.ledger = Ledger(
+            trainer=self.trainer,
+            models=models,
+            repos=self.repos,
+            mailbox=self.mailbox,
+            faults=self.faults,
+            calls=self.calls,
+            store=store,
+        )
+
+    def apps(self) -> dict[str, Starlette]:
+        """One application per listening port."""
+        api = Wire(self.faults, self.calls, problems.refuse)
+        hub = Wire(self.faults, self.calls, hub_errors.refuse)
+        plain = Wire(self.faults, self.calls, files.refuse)
+        return {
+            "port": _app(self.replicate.routes(api) + self.ledger.routes(), problems.http_error),
+            "hub_port": _app(self.hub.routes(hub), hub_errors.http_error),
+            "files_port": _app(self.outputs.routes(plain) + self.large.routes(plain), problems.http_error),
+        }
+
+
+def _app(routes: list[Route], on_http_error: Any) -> Starlette:
+    return Starlette(routes=routes, exception_handlers={HTTPException: on_http_error})
+
+
+def _urls(settings: SandboxSettings, ports: dict[str, int]) -> SandboxUrls:
+    api = f"http://{settings.api_host}:{ports['port']}"
+    return SandboxUrls(
+        replicate=api,
+        hub=f"http://{settings.api_host}:{ports['hub_port']}",
+        files=f"http://{settings.outer_host}:{ports['files_port']}",
+        smtp=f"smtp://{settings.api_host}:{ports['smtp_port']}",
+        ledger=f"{api}/ledger",
+        faults=f"{api}/faults",
+        mails=f"{api}/mails",
+        health=f"{api}/healthz",
+        replicate_token=settings.replicate_token,
+        hub_token=settings.hub_token,
+        hub_user=settings.hub_user,
+        destination=settings.destination,
+        trainer=settings.trainer,
+    )
+
+
+@contextlib.contextmanager
+def _listen(settings: SandboxSettings, store: Store) -> Iterator[dict[str, socket.socket]]:
+    """One listening socket per part. The ports are remembered, so that URLs handed out survive a restart."""
+    remembered = store.load("ports.json", {})
+    with contextlib.ExitStack() as stack:
+        sockets = {}
+        for part in _PARTS:
+            sockets[part] = stack.enter_context(_bind(settings.host, getattr(settings, part), remembered.get(part, 0)))
+        store.save("ports.json", {part: sock.getsockname()[1] for part, sock in sockets.items()})
+        yield sockets
+
+
+def _bind(host: str, wanted: int, remembered: int) -> socket.socket:
+    choices = [wanted] if wanted else [remembered, 0]
+    for port in choices:
+        try:
+            return socket.create_server((host, port), backlog=256)
+        except OSError:
+            if port == choices[-1]:
+                raise
+    raise AssertionError("unreachable: the last choice returns or raises")
+
+
+def _link_secret(store: Store) -> str:
+    kept = store.load("links.json")
+    if kept is None:
+        kept = secrets.token_hex(32)
+        store.save("links.json", kept)
+    return str(kept)
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to whoever runs the loop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(app: Starlette, sock: socket.socket) -> AsyncIterator[None]:
+    """Serves `app` on a listening socket in the running loop, without touching signals or logging."""
+    config = uvicorn.Config(
+        app,
+        http=HangUpProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=30,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve([sock]), name=f"serve {sock.getsockname()[1]}")
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def _close_mail(server: asyncio.Server) -> None:
+    server.close()
+    await asyncio.wait_for(server.wait_closed(), 1)
