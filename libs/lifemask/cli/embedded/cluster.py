@@ -23,7 +23,6 @@ from lifemask.cli.embedded.account import Account
 from lifemask.cli.embedded.process import EmbeddedPartError
 
 SOCKET_PREFIX = "lifemask-pg-"
-_LOCK_PATIENCE = 15.0  # seconds; a predecessor whose parent died has 8 s to stop
 _POLL = 0.02
 # Path of a Unix socket: 104 bytes on macOS, 108 on Linux, of which `/.s.PGSQL.5432.lock` takes 19.
 _LONGEST_SOCKET_DIR = 80
@@ -39,10 +38,14 @@ class Postmaster:
 
 
 class Cluster:
-    """The data directory `home` and the programs that work on it."""
+    """The data directory `home` and the programs that work on it.
 
-    def __init__(self, home: Path, account: Account) -> None:
+    `patience` is how many seconds a predecessor may take to end before this one gives up.
+    """
+
+    def __init__(self, home: Path, account: Account, patience: float) -> None:
         self.home = home
+        self._patience = patience
         self.data = home / "cluster"
         self.bin = find_programs()
         self._account = account
@@ -54,12 +57,15 @@ class Cluster:
 
     def claim(self) -> int:
         """Waits for, then ends, a server that outlived its wrapper. The lock is for the new server to inherit."""
-        waits = iter((signal.SIGINT, signal.SIGQUIT, signal.SIGKILL))
-
-        def end_survivor() -> None:
-            self._end_survivor(next(waits, signal.SIGKILL))
-
-        return self._lock("server.lock", f"a PostgreSQL in {self.data} does not end: stop it by hand", end_survivor)
+        left = self.postmaster()  # a survivor removes its pid file, but not the folder its wrapper made
+        signals = iter((signal.SIGINT, signal.SIGQUIT, signal.SIGKILL))
+        refusal = f"a PostgreSQL in {self.data} does not end: stop it by hand"
+        lock = self._lock("server.lock", refusal, lambda: self._end_survivor(next(signals, signal.SIGKILL)))
+        if left and left.socket_dir.name.startswith(SOCKET_PREFIX):
+            shutil.rmtree(left.socket_dir, ignore_errors=True)
+        # After a kill of everything, the file would let the server wait for a stranger who got that pid.
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        return lock
 
     def initialize(self) -> None:
         """Runs initdb beside the final place, then renamed: a kill in the middle leaves nothing half made."""
@@ -74,13 +80,6 @@ class Cluster:
         self._run_initdb(unfinished)
         unfinished.rename(self.data)
 
-    def clear_leftovers(self) -> None:
-        """After a kill of everything: the pid file would let a server wait for a stranger who got that pid."""
-        if left := self.postmaster():
-            if left.socket_dir.name.startswith(SOCKET_PREFIX):
-                shutil.rmtree(left.socket_dir, ignore_errors=True)
-            (self.data / "postmaster.pid").unlink(missing_ok=True)
-
     def postmaster(self) -> Postmaster | None:
         """None when no server runs, or it only just begins."""
         try:
@@ -94,8 +93,8 @@ class Cluster:
 
     def _lock(self, name: str, refusal: str, on_wait: Callable[[], None] = lambda: None) -> int:
         fd = os.open(self.home / name, os.O_RDWR | os.O_CREAT, 0o600)
-        deadline = time.monotonic() + _LOCK_PATIENCE
-        nudge = time.monotonic() + _LOCK_PATIENCE / 4
+        deadline = time.monotonic() + self._patience
+        nudge = time.monotonic()
         while True:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -106,7 +105,7 @@ class Cluster:
             else:
                 return fd
             if time.monotonic() > nudge:
-                nudge += _LOCK_PATIENCE / 4
+                nudge += self._patience / 3
                 on_wait()
             time.sleep(_POLL)
 
@@ -121,16 +120,8 @@ class Cluster:
 
     def _run_initdb(self, place: Path) -> None:
         command = [str(self.bin / "initdb"), "--pgdata", str(place), "--username", "postgres", "--auth", "trust"]
-        command += [
-            "--encoding",
-            "UTF8",
-            "--locale",
-            "C",
-            "--locale-provider",
-            "builtin",
-            "--builtin-locale",
-            "C.UTF-8",
-        ]
+        command += ["--encoding", "UTF8", "--locale", "C"]
+        command += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]  # the same on every system
         done = subprocess.run(  # noqa: S603  arguments are ours
             command, capture_output=True, text=True, check=False, cwd="/", env=environment(), **self._account.popen()
         )

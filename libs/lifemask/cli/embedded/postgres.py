@@ -24,6 +24,7 @@ from lifemask.cli.embedded.cluster import Cluster, environment, make_socket_dir
 from lifemask.cli.embedded.process import EmbeddedPartError, announce, arguments, spawned, stop_event
 
 _START_PATIENCE = 60.0  # seconds; recovery after a crash reads the log since the last checkpoint
+_LOCK_PATIENCE = 15.0  # seconds; a predecessor whose parent died has 8 s to stop
 _POLL = 0.01
 
 # Together below the 8 s after which a wrapper without parent is ended.
@@ -38,7 +39,8 @@ _SETTINGS = {
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
 }
-_NO_FSYNC = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# Commits still reach the kernel: a killed server loses nothing, a killed machine may.
+_NO_FSYNC = {"fsync": "off", "full_page_writes": "off"}
 
 # $1 is the server's pid, $2 its socket folder. Reads until the wrapper is gone.
 _GUARD = """
@@ -51,15 +53,16 @@ rm -rf "$2"
 
 
 @contextlib.contextmanager
-def server(home: Path, *, fsync: bool, stop: threading.Event) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def server(
+    home: Path, *, fsync: bool, stop: threading.Event, lock_patience: float = _LOCK_PATIENCE
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Yields the running server and its DSN; ends it afterwards. Raises EmbeddedPartError when it does not start."""
     account = Account.for_server()
-    cluster = Cluster(home.resolve(), account)
+    cluster = Cluster(home.resolve(), account, lock_patience)
     owner = cluster.own()
     lock = cluster.claim()
     try:
         cluster.initialize()
-        cluster.clear_leftovers()
         sockets = make_socket_dir(account)
         try:
             with _process(cluster, account, sockets, lock, fsync=fsync) as process, _guard(process.pid, sockets):
@@ -141,10 +144,17 @@ def main() -> int:
     parser = arguments("PostgreSQL 18 that ends with its parent")
     parser.add_argument("--data", type=Path, required=True, help="data directory, made when missing")
     parser.add_argument("--no-fsync", action="store_true", help="for tests: quicker, not safe when the machine fails")
+    parser.add_argument(
+        "--lock-patience",
+        type=float,
+        default=_LOCK_PATIENCE,
+        help="seconds that a predecessor in the same directory may take to end (default: %(default)s)",
+    )
     options = parser.parse_args()
     stop = stop_event(options.watch_fd)
     try:
-        with server(options.data, fsync=not options.no_fsync, stop=stop) as (process, dsn):
+        running = server(options.data, fsync=not options.no_fsync, stop=stop, lock_patience=options.lock_patience)
+        with running as (process, dsn):
             announce(options.ready_file, dsn)
             print(f"embedded PostgreSQL: {dsn}", flush=True)
             return _serve(process, stop)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from lifemask.runtime.watch import die_with_parent
+from lifemask.runtime.watch import WATCH_FD_VARIABLE, die_with_parent
 
 _START_PATIENCE = 90.0  # seconds, above what a part allows itself
 _POLL = 0.01
@@ -25,7 +25,12 @@ def arguments(description: str) -> argparse.ArgumentParser:
     """The options that every embedded part takes."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--ready-file", type=Path, required=True, help="gets the address once the part answers")
-    parser.add_argument("--watch-fd", type=int, help="read end of the parent's pipe: this process ends when it closes")
+    parser.add_argument(
+        "--watch-fd",
+        type=int,
+        default=os.environ.get(WATCH_FD_VARIABLE),
+        help=f"read end of the parent's pipe: this process ends when it closes (default: {WATCH_FD_VARIABLE})",
+    )
     return parser
 
 
