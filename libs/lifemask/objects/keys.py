@@ -15,16 +15,39 @@ _USER: Final = re.compile(USER_PATTERN)
 _UUID: Final = re.compile(UUID7_PATTERN)
 _NAME: Final = re.compile(NAME_PATTERN)
 _OBJECT: Final = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$")
+_PART: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,128}")
 
 
 class BadKey(ValueError):
     """An id that may not be part of a key."""
 
 
+def parts(key: str) -> tuple[str, ...]:
+    """The folders and the name of a key; what every store checks before it uses one. Raises BadKey."""
+    found = tuple(key.split("/"))
+    if not all(_PART.fullmatch(part) for part in found):
+        raise BadKey("a key is made of A-Z, a-z, 0-9, _, - and ., and no part starts with a full stop")
+    return found
+
+
+def folder_of(prefix: str) -> str:
+    """The deepest folder that a listing of `prefix` needs, with the closing slash; empty for all. Raises BadKey."""
+    folder, slash, _ = prefix.rpartition("/")
+    if folder or slash:
+        parts(folder)
+    return folder + slash
+
+
+def place(key: str) -> str:
+    """As much of a key or prefix as may be shown: `users/acme.user-42/…` gives `users/…`."""
+    first, slash, _ = key.partition("/")
+    return f"{first}/…" if slash else first
+
+
 def incoming(app: str, user: str, upload: str, name: str) -> Key:
     """The only place an app can write; `user` is the app's own id."""
-    parts = (_checked(_NAME, app), _checked(_NAME, user), _checked(_NAME, upload), _checked(_OBJECT, name))
-    return Key("/".join(("incoming", *parts)))
+    checked = (_checked(_NAME, app), _checked(_NAME, user), _checked(_NAME, upload), _checked(_OBJECT, name))
+    return Key("/".join(("incoming", *checked)))
 
 
 def contact(user: str) -> Key:
@@ -92,11 +115,16 @@ def manifest(user: str, run: str, position: int, step: str, attempt: int) -> Key
     return Key(f"{_custody(user, run, position, step, attempt)}.manifest.json")
 
 
+def model_versions(user: str, model: str) -> str:
+    """Every version of one model, with the closing slash."""
+    return f"{user_prefix(user)}models/{_checked(_UUID, model)}/"
+
+
 def model_prefix(user: str, model: str, version: str) -> str:
     """One version of a model in the model store; `version` is `{version}-{epoch}`. Written by the publisher alone."""
     if not re.fullmatch(r"[0-9]+-[0-9]+", version):
         raise BadKey("a model version is two numbers joined by a hyphen")
-    return f"{user_prefix(user)}models/{_checked(_UUID, model)}/{version}/"
+    return f"{model_versions(user, model)}{version}/"
 
 
 def model_weights(user: str, model: str, version: str) -> Key:

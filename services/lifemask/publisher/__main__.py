@@ -1,0 +1,8 @@
+"""`python -m lifemask.publisher`."""
+
+from lifemask.publisher.settings import PublisherSettings
+from lifemask.publisher.wiring import publisher
+from lifemask.runtime.main import run
+
+if __name__ == "__main__":
+    run("publisher", publisher, PublisherSettings)

@@ -1,0 +1,1 @@
+"""What publishing needs, by the outside thing that gives it."""

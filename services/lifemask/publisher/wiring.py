@@ -1,0 +1,41 @@
+"""From settings to the running publisher."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from lifemask.bus import Service, open_bus
+from lifemask.contracts import Stage
+from lifemask.objects import open_objects
+from lifemask.publisher.adapters.custody import CustodyChain
+from lifemask.publisher.adapters.hub import open_hub
+from lifemask.publisher.adapters.postgres import PostgresPublications, write_row
+from lifemask.publisher.adapters.store import StoredModels
+from lifemask.publisher.domain import HubNames
+from lifemask.publisher.handlers import HANDLERS, withdraw_unless_ready
+from lifemask.publisher.settings import PublisherSettings
+
+
+@asynccontextmanager
+async def publisher(settings: PublisherSettings) -> AsyncIterator[Service]:
+    """The service, ready to run; everything it opened is closed at the end."""
+    async with (
+        open_objects(settings.objects) as objects,
+        open_hub(
+            objects,
+            token=settings.hf_token.get_secret_value(),
+            endpoint=settings.hf_endpoint,
+            patience=settings.hub_timeout,
+            threads=settings.hub_threads,
+        ) as hub,
+        open_bus("publisher", Stage.PUBLISH, settings) as bus,
+    ):
+        yield bus.serve(
+            HANDLERS,
+            chain=CustodyChain(objects),
+            publications=PostgresPublications(bus.rows),
+            store=StoredModels(objects),
+            hub=hub,
+            names=HubNames(settings.hf_namespace if settings.hub_publish else "", settings.hub_prefix),
+            writer=write_row,
+            on_end=withdraw_unless_ready,
+        )
