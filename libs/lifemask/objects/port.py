@@ -2,16 +2,22 @@
 
 Adapters: `S3Objects` (S3 and R2), `LocalObjects` (a directory), `InMemoryObjects` (test kit). All raise the bus's
 own exceptions: Retryable(STORE_UNAVAILABLE) when the store is away or slow, Misconfigured(STORE_DENIED) when it
-refuses us, with the permission named ("s3:GetObject denied on …"). Sizes are bytes.
+refuses us, with the permission named ("s3:GetObject denied on …"), and BadKey for a key that is none. Sizes are bytes.
+
+After a lost reply a client repeats its request, so ObjectExists does not prove that somebody else wrote the object:
+whoever writes create-only compares what is there.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from lifemask.objects.keys import Key
+
+CHUNK: Final = 1 << 20
+"""Largest chunk of a read, in bytes."""
 
 
 class ObjectMissing(LookupError):
@@ -43,7 +49,7 @@ class ObjectWriter(Protocol):
 
 
 class ObjectStore(Protocol):
-    """Whole objects under keys of `lifemask.objects.keys`."""
+    """Whole objects under keys of `lifemask.objects.keys`. No key is the folder of another one."""
 
     async def put(self, key: Key, data: bytes, *, create_only: bool = False) -> None:
         """Stores a small object at once, atomically. Raises ObjectExists with `create_only` and an existing key."""
@@ -55,7 +61,10 @@ class ObjectStore(Protocol):
         """A small object whole. Raises ObjectMissing, ObjectTooLarge above `limit` bytes."""
 
     def read(self, key: Key, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """Streams bytes `start` to `end` (exclusive), in chunks of at most 1 MiB. Raises ObjectMissing."""
+        """Streams bytes `start` to `end` (exclusive), in chunks of at most 1 MiB. Raises ObjectMissing.
+
+        A range beyond the object's end yields what there is of it, possibly nothing.
+        """
 
     async def head(self, key: Key) -> ObjectInfo | None:
         """Size and time, or None when there is no such object."""
@@ -64,4 +73,4 @@ class ObjectStore(Protocol):
         """Removes the object; one that is not there is fine."""
 
     def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        """All objects whose key starts with `prefix`, in key order."""
+        """All objects whose key starts with `prefix` (which may end within a name), in key order."""
