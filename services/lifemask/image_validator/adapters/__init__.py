@@ -1,0 +1,1 @@
+"""What judging needs, by the outside thing that gives it."""

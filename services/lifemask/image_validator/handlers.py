@@ -1,0 +1,209 @@
+"""Each photo is judged when it arrives; an accepted run is decided on its sealed set alone."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lifemask.bus.outcomes import Keep, Outcome, RunEnded, Turn, on
+from lifemask.contracts import (
+    Failure,
+    FailureCode,
+    PhotoJudged,
+    PhotoReceived,
+    PhotoRemoved,
+    PhotosValidated,
+    PhotoVerdict,
+    RunAccepted,
+    RunCanceled,
+    RunFailed,
+    RunRejected,
+    Stage,
+)
+from lifemask.image_validator.album import (
+    Album,
+    Decided,
+    Photo,
+    SealedPhoto,
+    appraise,
+    changed,
+    compare,
+    gone,
+    is_judged,
+    matches,
+    usable_of,
+)
+from lifemask.image_validator.domain import Policy, Quota
+from lifemask.image_validator.ports import Custody, Gallery, Imaging, Photos
+
+AT_ONCE = 4
+"""Photos under way while making good what is missing; the imaging threads bound what is decoded at a time."""
+
+
+async def judge_photo(
+    event: PhotoReceived, *, chain: Custody, gallery: Gallery, imaging: Imaging, photos: Photos, policy: Policy
+) -> Sequence[Outcome]:
+    album = await photos.of_run(event.user_id, event.run_id)
+    if album.decided or event.photo_id in album.photos:
+        return []
+    data = await gallery.original(event.user_id, event.run_id, event.photo_id)
+    if data is None:  # removed meanwhile, or the draft is gone; a sealed set would be missed at RunAccepted
+        return []
+    seen = await imaging.examine(data)
+    bound = seen.original is None or await chain.holds(event, seen.original)
+    photo = appraise(event.user_id, event.run_id, event.photo_id, album.next_place, seen, bound=bound)
+    if photo.clean and seen.clean:
+        await gallery.keep_clean(photo, seen.clean)
+    return await _tell(compare([*album.present, photo], policy), album, gallery)
+
+
+async def remove_photo(event: PhotoRemoved, *, gallery: Gallery, photos: Photos, policy: Policy) -> Sequence[Outcome]:
+    album = await photos.of_run(event.user_id, event.run_id)
+    if album.decided:
+        return []
+    known = album.photos.get(event.photo_id) or gone(event.user_id, event.run_id, event.photo_id, album.next_place)
+    removed = replace(known, removed=True, similar_to=None)
+    await gallery.drop_clean(removed)
+    others = [photo for photo in album.present if photo.photo_id != event.photo_id]
+    return [Keep(removed), *await _tell(compare(others, policy), album, gallery)]
+
+
+async def decide_on_set(
+    event: RunAccepted,
+    *,
+    chain: Custody,
+    gallery: Gallery,
+    imaging: Imaging,
+    photos: Photos,
+    policy: Policy,
+    quota: Quota,
+    turn: Turn,
+) -> Sequence[Outcome]:
+    sealed = await chain.uploaded(event)
+    if isinstance(sealed, Failure):
+        return [_failed(event, sealed)]
+    if len(sealed) > quota.most:
+        return [_refused(event, len(sealed), quota)]
+    album = await photos.of_run(event.user_id, event.run_id)
+    missing = [one for one in sealed if not is_judged(album.photos.get(one.photo_id), one, policy)]
+    made_good = await _make_good(event, missing, album, gallery=gallery, imaging=imaging, policy=policy, turn=turn)
+    if isinstance(made_good, Failure):
+        return [_failed(event, made_good)]
+    known = {**album.photos, **made_good}
+    judged = compare([known[one.photo_id] for one in sealed], policy)
+    news = await _tell(judged, Album(known), gallery)
+    if len(usable_of(judged)) < quota.least:
+        return [*news, _rejected(event, judged, quota)]
+    statement = await chain.seal(event, judged, policy=policy.digest, encoder=imaging.encoder, at=turn.got_at)
+    if isinstance(statement, Failure):
+        return [_failed(event, statement)]
+    return [*news, Keep(Decided(event.user_id, event.run_id)), _validated(event, judged, statement)]
+
+
+async def forget_run(event: RunCanceled) -> Sequence[Outcome]:
+    """A draft that ended elsewhere: photos that are still to come are not looked at."""
+    return [Keep(Decided(event.user_id, event.run_id))]
+
+
+def close_run(ended: RunEnded) -> Sequence[Keep]:
+    """With the run's end here, its photos are settled."""
+    return [Keep(Decided(ended.user_id, ended.run_id))]
+
+
+async def _make_good(
+    event: RunAccepted,
+    missing: Sequence[SealedPhoto],
+    album: Album,
+    *,
+    gallery: Gallery,
+    imaging: Imaging,
+    policy: Policy,
+    turn: Turn,
+) -> dict[str, Photo] | Failure:
+    """Judges sealed photos of which no judgement is stored, a few at a time; each few are stored at once, so that a
+    crash loses little. Topics have no common order: a photo's own event may come after that of its run.
+    """
+
+    async def develop(one: SealedPhoto, place: int) -> Photo | Failure:
+        data = await gallery.original(event.user_id, event.run_id, one.photo_id)
+        seen = await imaging.examine(data) if data is not None else None
+        if seen is None or not matches(seen.original, one, policy):
+            return Failure.of(FailureCode.CUSTODY_BROKEN, link="original")
+        photo = appraise(event.user_id, event.run_id, one.photo_id, place, seen, bound=True)
+        if photo.clean and seen.clean:
+            await gallery.keep_clean(photo, seen.clean)
+        return photo
+
+    made: dict[str, Photo] = {}
+    for start in range(0, len(missing), AT_ONCE):
+        few = missing[start : start + AT_ONCE]
+        await turn.check()
+        results = await asyncio.gather(*(develop(one, album.next_place + start + n) for n, one in enumerate(few)))
+        for result in results:
+            if isinstance(result, Failure):
+                return result
+            made[result.photo_id] = result
+        await turn.commit(*(Keep(made[one.photo_id]) for one in few))
+    return made
+
+
+async def _tell(photos: Sequence[Photo], album: Album, gallery: Gallery) -> list[Outcome]:
+    """What is new about the photos: to the store, to the rows, to the world."""
+    news: list[Outcome] = []
+    for photo in changed(photos, album.photos):
+        await gallery.keep_verdict(photo)
+        news += [Keep(replace(photo, told=True)), _judged(photo)]
+    return news
+
+
+def _judged(photo: Photo) -> PhotoJudged:
+    return PhotoJudged(
+        user_id=photo.user_id,
+        run_id=photo.run_id,
+        photo_id=photo.photo_id,
+        usable=photo.usable,
+        verdicts=photo.verdicts,
+        similar_to=photo.similar_to,
+    )
+
+
+def _validated(event: RunAccepted, judged: Sequence[Photo], statement: str) -> PhotosValidated:
+    return PhotosValidated(
+        **event.run,
+        statement=statement,
+        received=len(judged),
+        usable=len(usable_of(judged)),
+        parameters=event.parameters,
+    )
+
+
+def _rejected(event: RunAccepted, judged: Sequence[Photo], quota: Quota) -> RunRejected:
+    received, usable = len(judged), len(usable_of(judged))
+    needed = quota.least - usable
+    return RunRejected(
+        **event.run,
+        failure=Failure.of(
+            FailureCode.TOO_FEW_USABLE, usable=usable, received=received, minimum=quota.least, needed=needed
+        ),
+        received=received,
+        usable=usable,
+        needed=needed,
+        photos=tuple(PhotoVerdict(photo_id=one.photo_id, usable=one.usable, verdicts=one.verdicts) for one in judged),
+    )
+
+
+def _refused(event: RunAccepted, received: int, quota: Quota) -> RunRejected:
+    reason = f"{received} photos, and at most {quota.most} are taken"
+    failure = Failure.of(FailureCode.UPLOAD_REFUSED, reason=reason)
+    return RunRejected(**event.run, failure=failure, received=received, usable=0, needed=0)
+
+
+def _failed(event: RunAccepted, failure: Failure) -> RunFailed:
+    return RunFailed(**event.run, stage=Stage.VALIDATE, failure=failure)
+
+
+HANDLERS = (
+    on(PhotoReceived, judge_photo),
+    on(PhotoRemoved, remove_photo),
+    on(RunAccepted, decide_on_set, brings="run"),
+    on(RunCanceled, forget_run),
+)

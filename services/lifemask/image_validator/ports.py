@@ -1,0 +1,58 @@
+"""What judging needs of the world. All raise Retryable when their part is away, Misconfigured when it refuses us."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from lifemask.contracts import Digest, Failure, PhotoId, PhotoReceived, RunAccepted, RunId, UserId
+from lifemask.image_validator.album import Album, Photo, SealedPhoto
+from lifemask.image_validator.domain import Examined
+
+
+class Custody(Protocol):
+    """The run's statements."""
+
+    async def holds(self, event: PhotoReceived, sha256: Digest) -> bool:
+        """Whether these are the bytes that the event is about; a mismatch is logged."""
+
+    async def uploaded(self, event: RunAccepted) -> tuple[SealedPhoto, ...] | Failure:
+        """The sealed set in its order. Failure when the statement, the request or their numbers do not hold."""
+
+    async def seal(
+        self, event: RunAccepted, photos: Sequence[Photo], *, policy: Digest, encoder: str, at: datetime
+    ) -> Digest | Failure:
+        """Seals the judgement on the whole set; repeating it gives the same digest."""
+
+
+class Gallery(Protocol):
+    """The photos' objects in the user's part of the store."""
+
+    async def original(self, user_id: UserId, run_id: RunId, photo_id: PhotoId) -> bytes | None:
+        """The original, cut off one byte after the byte limit; None when there is none (any more)."""
+
+    async def keep_clean(self, photo: Photo, jpeg: bytes) -> None:
+        """Stores the clean photo; the same again is fine."""
+
+    async def drop_clean(self, photo: Photo) -> None:
+        """Removes the clean photo; one that is not there is fine."""
+
+    async def keep_verdict(self, photo: Photo) -> None:
+        """Stores measurements, thresholds and verdicts as JSON, in place of an earlier one."""
+
+
+class Imaging(Protocol):
+    """Decoding, measuring, judging and cleaning of one file."""
+
+    @property
+    def encoder(self) -> str:
+        """What writes the clean photos, with its version."""
+
+    async def examine(self, data: bytes) -> Examined:
+        """The judgement on a file; whatever is wrong with the file is a verdict, never an exception."""
+
+
+class Photos(Protocol):
+    """The rows of the photos."""
+
+    async def of_run(self, user_id: UserId, run_id: RunId) -> Album:
+        """Everything stored about the run."""
