@@ -1,0 +1,118 @@
+"""The Kafka side of the intake: one FastStream batch subscriber per service.
+
+Nothing is injected but the raw message, and nothing is decoded: each would cost more than the whole intake. Headers are
+repaired before FastStream sees them, because one null header would lose the whole batch.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace as with_changes
+from typing import Any
+
+import structlog
+from aiokafka import ConsumerRecord
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.annotations import KafkaMessage
+
+from lifemask.bus.inbound import Raw
+from lifemask.runtime.settings import ServiceSettings
+
+log = structlog.get_logger()
+
+Records = tuple[ConsumerRecord, ...]
+StoreBatch = Callable[[Sequence[Raw]], Awaitable[None]]
+
+
+class Consumer:
+    """Reads a service's topics and hands batches to `store`; acknowledges what was stored.
+
+    When storing fails, `failed` is set and nothing is acknowledged any more: the process must end, and the records come
+    again to the next one.
+    """
+
+    def __init__(self, group: str, topics: Sequence[str], settings: ServiceSettings, store: StoreBatch) -> None:
+        self._store = store
+        self._settings = settings
+        self._broker = KafkaBroker(
+            settings.brokers, client_id=f"lifemask-{group}", allow_auto_create_topics=False, logger=None
+        )
+        self._subscriber = self._broker.subscriber(
+            *topics,
+            batch=True,
+            group_id=group,
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            parser=tolerant,
+            decoder=_leave_raw,
+            max_records=settings.kafka_batch,
+            batch_timeout_ms=settings.kafka_fetch_wait_ms,
+            fetch_max_wait_ms=settings.kafka_fetch_wait_ms,
+            session_timeout_ms=settings.kafka_session_timeout_ms,
+            heartbeat_interval_ms=settings.kafka_heartbeat_ms,
+            no_reply=True,
+        )
+        self._subscriber(self._handle)
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.polled_at = time.monotonic()
+        """When the consumer last polled with partitions assigned (seconds of the monotonic clock)."""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Consumes while the block runs."""
+        await self._broker.start()
+        self._watch_polls()
+        try:
+            yield
+        finally:
+            await self._broker.stop()
+
+    async def _handle(self, _body: Any, message: KafkaMessage) -> None:
+        if self.failed.done():
+            return
+        records = message.raw_message if isinstance(message.raw_message, tuple) else (message.raw_message,)
+        try:
+            await self._store([raw(record) for record in records])
+        except Exception as problem:
+            if not self.failed.done():
+                self.failed.set_exception(problem)
+            raise
+        await message.ack()
+
+    def _watch_polls(self) -> None:
+        consumer = self._subscriber.consumer
+        if consumer is None:
+            raise RuntimeError("the Kafka consumer did not start")
+        poll = consumer.getmany
+
+        async def watched(*args: Any, **kwargs: Any) -> Any:
+            found = await poll(*args, **kwargs)
+            if consumer.assignment():
+                self.polled_at = time.monotonic()
+            return found
+
+        consumer.getmany = watched
+
+
+async def tolerant(records: Records, parse: Callable[[Records], Awaitable[KafkaMessage]]) -> KafkaMessage:
+    """Parses a batch without its headers, which may be null or no text; the raw records stay as they came."""
+    message = await parse(tuple(with_changes(record, headers=()) for record in records))
+    message.raw_message = records
+    return message
+
+
+async def _leave_raw(message: KafkaMessage) -> Any:
+    return message.body
+
+
+def raw(record: ConsumerRecord) -> Raw:
+    """The parts of a Kafka record that the inbox keeps."""
+    return Raw(
+        topic=record.topic,
+        place=f"{record.topic}/{record.partition}/{record.offset}",
+        key=record.key,
+        value=record.value,
+        headers=record.headers,
+    )

@@ -1,0 +1,76 @@
+"""The one hand that ends runs: batons that are here, not passed on, and asked to end or past their deadline.
+
+No pause stops it. It locks batons only, never a lane.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+from opentelemetry import trace
+
+from lifemask.bus.inbound import header
+from lifemask.bus.outbound import Cause, Outbound
+from lifemask.bus.rows import Connection, Pool
+from lifemask.bus.signals import Signals
+from lifemask.contracts import Failure, FailureCode, RunCanceled, RunFailed, Stage
+from lifemask.runtime.logs import hashed
+from lifemask.runtime.telemetry import parent_of
+
+log = structlog.get_logger()
+
+_DUE = """
+    taken_at is not null and passed_at is null and (cancel_requested_at is not null or deadline_at <= now())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ender:
+    """Ends runs of one service."""
+
+    pool: Pool
+    outbound: Outbound
+    stage: Stage
+    signals: Signals
+    poll: float
+
+    async def run(self) -> None:
+        """Ends what is due, for ever."""
+        while True:
+            self.signals.batons.clear()
+            async with self.pool.acquire() as connection:
+                due = await connection.fetch(f"select user_id, run_id from baton where {_DUE} limit 50")  # noqa: S608  a constant
+            for record in due:
+                await self.end(record["user_id"], record["run_id"])
+            if not due:
+                await self.signals.wait(self.signals.batons, self.poll)
+
+    async def end(self, user_id: str, run_id: str) -> None:
+        """Ends one run if it is still due, in one transaction."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            baton = await connection.fetchrow(
+                f"""select headers, cancel_requested_at is not null as canceled from baton
+                    where user_id = $1 and run_id = $2 and {_DUE} for update""",  # noqa: S608  a constant
+                user_id,
+                run_id,
+            )
+            if baton is None:
+                return
+            terminal = self._terminal(user_id, run_id, canceled=baton["canceled"])
+            context, links = parent_of(run_id, header(baton["headers"], "traceparent"))
+            tracer = trace.get_tracer("lifemask.bus")
+            with tracer.start_as_current_span(f"{self.outbound.service} end", context, links=links):
+                await self._end(connection, terminal)
+        log.info("run_ended", run=run_id, user=hashed(user_id), type=terminal.ce_type)
+        self.signals.stored()
+
+    async def _end(self, connection: Connection, terminal: RunCanceled | RunFailed) -> None:
+        after = await self.outbound.pass_baton(connection, terminal)
+        cause = Cause(terminal.user_id, terminal.run_id, f"end/{terminal.run_id}")
+        await self.outbound.store(connection, cause, "end", after)
+        await self.outbound.publish(connection, [(cause.id(self.outbound.service, terminal.ce_type, "end"), terminal)])
+
+    def _terminal(self, user_id: str, run_id: str, *, canceled: bool) -> RunCanceled | RunFailed:
+        if canceled:
+            return RunCanceled(user_id=user_id, run_id=run_id, stage=self.stage, reason="requested")
+        failure = Failure.of(FailureCode.DEADLINE, stage=self.stage.value)
+        return RunFailed(user_id=user_id, run_id=run_id, stage=self.stage, failure=failure)

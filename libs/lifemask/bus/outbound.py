@@ -1,0 +1,160 @@
+"""What a handler's outcomes store: rows, reminders, events, and what becomes of the baton. One transaction, in order.
+
+Lock order: lane row, inbox row (both by the caller), baton, the service's own rows, outbox.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from lifemask.bus.inbound import CONTROL
+from lifemask.bus.outcomes import Keep, Later, OnEnd, Outcome, RunEnded
+from lifemask.bus.rows import Connection, Writer, act_for
+from lifemask.contracts import Baton, Envelope, Event, RunEvent
+from lifemask.runtime.telemetry import current_traceparent
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What the outcomes come from; event ids derive from it, so that a redelivery cannot mint a second fact."""
+
+    user_id: str
+    run_id: str | None
+    input: str
+    replays: int = 0
+
+    def id(self, service: str, kind: str, position: int | str) -> str:
+        """The id of the outcome of type `kind` at `position`."""
+        parts = (service, kind, self.input, str(self.replays), str(position))
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+async def refuse_to_save(_connection: Connection, row: object) -> None:
+    """The writer of a service without rows."""
+    raise TypeError(f"this service has no table for {type(row).__name__}")
+
+
+def nothing_on_end(_ended: RunEnded) -> Sequence[Later | Keep]:
+    """The end of a run leaves nothing to do for a service without outside acts."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """Stores outcomes for one service."""
+
+    service: str
+    prefix: str
+    writer: Writer
+    on_end: OnEnd
+
+    async def apply(self, connection: Connection, cause: Cause, outcomes: Sequence[Outcome]) -> bool:
+        """Stores `outcomes`; returns whether the run's events among them were stored (False: the run is not here).
+
+        Rows and reminders are stored in any case: money outlives the baton.
+        """
+        numbered = list(enumerate(outcomes))
+        held = [outcome for _, outcome in numbered if isinstance(outcome, RunEvent) and outcome.baton is not Baton.FREE]
+        here = not held or await lock_baton(connection, held[0].user_id, held[0].run_id)
+        if not here:
+            numbered = [(at, outcome) for at, outcome in numbered if outcome not in held]
+        elif (last := next((event for event in held if event.baton in (Baton.PASSES, Baton.ENDS)), None)) is not None:
+            numbered += [
+                (len(numbered) + at, after) for at, after in enumerate(await self.pass_baton(connection, last))
+            ]
+        await self._store(connection, cause, numbered)
+        return here
+
+    async def pass_baton(self, connection: Connection, event: RunEvent) -> Sequence[Later | Keep]:
+        """Marks the baton as passed by `event`; for a terminal fact returns what its end leaves to do."""
+        await connection.execute(
+            "update baton set passed_at = now(), passed_as = $3 where user_id = $1 and run_id = $2",
+            event.user_id,
+            event.run_id,
+            event.ce_type,
+        )
+        ended = RunEnded(event, event.user_id, event.run_id)
+        return self.on_end(ended) if event.baton is Baton.ENDS else ()
+
+    async def _store(self, connection: Connection, cause: Cause, numbered: Iterable[tuple[int, Outcome]]) -> None:
+        events: list[tuple[str, Event]] = []
+        acting = False
+        for position, outcome in numbered:
+            if isinstance(outcome, Keep):
+                if not acting:
+                    await act_for(connection, cause.user_id)
+                    acting = True
+                await self.writer(connection, outcome.row)
+            elif isinstance(outcome, Later):
+                await self._remind(connection, cause, position, outcome)
+            else:
+                events.append((cause.id(self.service, outcome.ce_type, position), outcome))
+        await self.publish(connection, events)
+
+    async def store(self, connection: Connection, cause: Cause, label: str, outcomes: Sequence[Later | Keep]) -> None:
+        """Stores rows and reminders in the middle of a handler; `label` keeps their ids apart from the final ones."""
+        await self._store(
+            connection,
+            Cause(cause.user_id, cause.run_id, f"{cause.input}\0{label}", cause.replays),
+            enumerate(outcomes),
+        )
+
+    async def _remind(self, connection: Connection, cause: Cause, position: int, later: Later) -> None:
+        message = later.message
+        await connection.execute(
+            """insert into reminder (id, lane, user_id, run_id, type, due_at, value, headers)
+               values ($1, $2, $3, $4, $5, now() + $6, $7, $8) on conflict (id) do nothing""",
+            cause.id(self.service, message.ce_type, position),
+            message.user_id + CONTROL if later.control else message.user_id,
+            message.user_id,
+            message.run_id,
+            message.ce_type,
+            later.after,
+            message.model_dump_json().encode(),
+            json.dumps([["traceparent", current_traceparent(message.run_id)]]),
+        )
+
+    async def publish(self, connection: Connection, events: Sequence[tuple[str, Event]]) -> None:
+        """Puts events, with their ids, into the outbox in this order."""
+        if not events:
+            return
+        now = datetime.now(UTC)  # informative only: the outbox row carries the database's time
+        await connection.execute(
+            """insert into outbox (msg_id, topic, key, value, headers)
+               select * from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::jsonb[])
+               on conflict (msg_id) do nothing""",
+            [name for name, _ in events],
+            [event.topic.named(self.prefix) for _, event in events],
+            [event.user_id for _, event in events],
+            [event.body() for _, event in events],
+            [self._headers(name, event, now) for name, event in events],
+        )
+
+    def _headers(self, name: str, event: Event, now: datetime) -> str:
+        run = event.run_id if isinstance(event, RunEvent) else None
+        envelope = Envelope(
+            id=name,
+            source=f"lifemask/{self.service}",
+            type=event.ce_type,
+            time=now,
+            subject=run,
+            traceparent=current_traceparent(run),
+        )
+        return json.dumps([[key, value.decode()] for key, value in envelope.headers()])
+
+
+async def lock_baton(connection: Connection, user_id: str, run_id: str) -> bool:
+    """Locks the run's baton; whether the run is here: taken, not passed on, and not asked to end.
+
+    A run that was asked to end is the ender's: nobody else speaks about it any more.
+    """
+    return bool(
+        await connection.fetchval(
+            """select taken_at is not null and passed_at is null and cancel_requested_at is null
+               from baton where user_id = $1 and run_id = $2 for update""",
+            user_id,
+            run_id,
+        )
+    )

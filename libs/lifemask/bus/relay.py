@@ -1,0 +1,94 @@
+"""The relay publishes the outbox in order. One leader per service, by an advisory lock.
+
+A crash between send and mark sends again: the receiver's inbox knows the identity.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaProducer
+
+from lifemask.bus.rows import Connection
+from lifemask.bus.signals import Signals
+
+log = structlog.get_logger()
+
+_BATCH = 500
+"""Events sent and marked together."""
+_LEADER_POLL = 1.0
+"""Seconds between two tries to become the leader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Publishes one service's outbox. `dsn`: a connection of its own holds the lock, so that losing it is noticed."""
+
+    dsn: str
+    schema: str
+    brokers: list[str]
+    broker_id: str
+    signals: Signals
+    poll: float
+
+    async def run(self) -> None:
+        """Leads and publishes until cancelled. Ends with an exception when the connection or the broker is lost."""
+        connection = await asyncpg.connect(self.dsn, server_settings={"search_path": self.schema})
+        try:
+            await self._lead(connection)
+            await self._refill(connection)
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self.brokers, enable_idempotence=True, acks="all", linger_ms=0, max_batch_size=262_144
+            )
+            await producer.start()
+            try:
+                await self._publish(connection, producer)
+            finally:
+                await producer.stop()
+        finally:
+            await connection.close()
+
+    async def _lead(self, connection: Connection) -> None:
+        lock = f"relay {self.schema}"
+        while not await connection.fetchval("select pg_try_advisory_lock(hashtext($1))", lock):  # noqa: ASYNC110  in SQL
+            await asyncio.sleep(_LEADER_POLL)
+
+    async def _refill(self, connection: Connection) -> None:
+        """An embedded broker is empty at every start: the history is published again, so that its topics are whole."""
+        if not self.broker_id:
+            return
+        known = await connection.fetchval("select id from broker")
+        if known == self.broker_id:
+            return
+        async with connection.transaction():
+            await connection.execute("update outbox set sent_at = null where sent_at is not null")
+            await connection.execute(
+                "insert into broker (id) values ($1) on conflict (one) do update set id = excluded.id", self.broker_id
+            )
+        if known is not None:
+            log.info("outbox_republished", broker=self.broker_id)
+
+    async def _publish(self, connection: Connection, producer: AIOKafkaProducer) -> None:
+        while True:
+            self.signals.outbox.clear()
+            rows = await connection.fetch(
+                "select id, topic, key, value, headers from outbox where sent_at is null order by id limit $1", _BATCH
+            )
+            if not rows:
+                await self.signals.wait(self.signals.outbox, self.poll)
+                continue
+            sent = [await _send(producer, row) for row in rows]
+            await asyncio.gather(*sent)
+            await connection.execute(
+                "update outbox set sent_at = now() where id = any($1)", [row["id"] for row in rows]
+            )
+
+
+async def _send(producer: AIOKafkaProducer, row: asyncpg.Record) -> "asyncio.Future[object]":
+    headers = [(name, value.encode()) for name, value in json.loads(row["headers"]) if isinstance(value, str)]
+    sent: asyncio.Future[object] = await producer.send(
+        row["topic"], value=row["value"], key=row["key"].encode(), headers=headers
+    )
+    return sent

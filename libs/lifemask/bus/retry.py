@@ -1,0 +1,71 @@
+"""Delays: after a failed attempt, and of a paused stage."""
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from lifemask.bus.outcomes import Misconfigured
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds a worker keeps; see `ServiceSettings` for their meaning and defaults."""
+
+    lease: timedelta
+    attempts: int
+    claims: int
+    lanes: int
+    burst: int
+    backoff: timedelta
+    backoff_max: timedelta
+    pause: timedelta
+    pause_max: timedelta
+    poll: float
+
+
+def delay_after(identity: str, attempts: int, limits: Limits) -> timedelta:
+    """Exponential delay after `attempts` earlier failures, with a jitter of half to full that depends on the message.
+
+    `identity` is a hexadecimal digest: the jitter spreads messages without a random source.
+    """
+    full = min(limits.backoff * float(2**attempts), limits.backoff_max)
+    spread = int(identity[attempts % 56 : attempts % 56 + 8], 16) / 0xFFFFFFFF
+    return full * (0.5 + spread / 2)
+
+
+class Pause:
+    """A stage that waits because its configuration is wrong: nothing is claimed but control lanes and, now and then,
+    one lane as a probe. The first probe that gets through ends the pause.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._delay = limits.pause
+        self._until = 0.0
+        self.reason: Misconfigured | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether the stage waits."""
+        return self.reason is not None
+
+    def start(self, reason: Misconfigured) -> timedelta:
+        """Begins or prolongs the pause; returns how long until the next probe."""
+        delay = self._delay
+        self.reason = reason
+        self._until = time.monotonic() + delay.total_seconds()
+        self._delay = min(delay * 2, self._limits.pause_max)
+        return delay
+
+    def may_probe(self) -> bool:
+        """Whether it is time to try one lane."""
+        return time.monotonic() >= self._until
+
+    def probing(self) -> None:
+        """One lane was claimed as a probe; the next one only after the current delay."""
+        self._until = time.monotonic() + self._delay.total_seconds()
+
+    def ended(self) -> None:
+        """Something got through: the configuration is right again."""
+        self.reason = None
+        self._delay = self._limits.pause

@@ -1,0 +1,202 @@
+"""A running service: intake, workers, timer, ender, relay and cleaner around one table of handlers."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+
+from lifemask.bus.consumer import Consumer
+from lifemask.bus.dead import DeadLetters
+from lifemask.bus.ender import Ender
+from lifemask.bus.inbound import Table
+from lifemask.bus.intake import Intake
+from lifemask.bus.migrate import schema_of
+from lifemask.bus.outbound import Cause, Outbound, nothing_on_end, refuse_to_save
+from lifemask.bus.outcomes import OnEnd, Outcome, Route
+from lifemask.bus.relay import Relay
+from lifemask.bus.retry import Limits, Pause
+from lifemask.bus.rows import Pool, Rows, Writer
+from lifemask.bus.signals import Signals
+from lifemask.bus.timer import Cleaner, Timer
+from lifemask.bus.worker import Worker
+from lifemask.contracts import BY_TYPE, RunCancelRequested, Stage
+from lifemask.runtime.settings import ServiceSettings
+
+
+@asynccontextmanager
+async def open_bus(service: str, stage: Stage, settings: ServiceSettings) -> AsyncIterator["Bus"]:
+    """Connects `service` (its name with hyphens) to its own schema. Raises OSError or PostgresError when it cannot."""
+    schema = schema_of(service)
+    async with asyncpg.create_pool(
+        settings.postgres, min_size=1, max_size=settings.pool, server_settings={"search_path": schema}
+    ) as pool:
+        yield Bus(service, stage, settings, pool)
+
+
+class Bus:
+    """What a service's wiring holds: rows to read, acts from outside, and `serve`."""
+
+    def __init__(self, service: str, stage: Stage, settings: ServiceSettings, pool: Pool) -> None:
+        self.service = service
+        self.stage = stage
+        self.settings = settings
+        self.pool = pool
+        self.rows = Rows(pool)
+        self.signals = Signals()
+        self.outbound = Outbound(service, settings.topic_prefix, refuse_to_save, nothing_on_end)
+
+    def serve(
+        self,
+        routes: Sequence[Route],
+        *,
+        writer: Writer = refuse_to_save,
+        on_end: OnEnd = nothing_on_end,
+        app: Any = None,
+        **ports: object,
+    ) -> "Service":
+        """The service of these routes. Handlers get `ports` by name; `app` is an ASGI app to serve as well."""
+        self.outbound = Outbound(self.service, self.settings.topic_prefix, writer, on_end)
+        return Service(self, Table.of(routes), ports, app)
+
+    async def commit(
+        self, user_id: str, outcomes: Sequence[Outcome], *, cause: str, run_id: str | None = None, takes: bool = False
+    ) -> bool:
+        """Stores the outcomes of an act from outside (an HTTP request) in one transaction.
+
+        `cause` names the act: the same cause mints the same event ids, so that a repeated act stores no second event.
+        `takes`: this service takes the run's baton, without a deadline. Returns False, with nothing stored, when events
+        of the outcomes need the baton and the run is not here.
+        """
+        async with self.pool.acquire() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                if takes:
+                    await connection.execute(
+                        "insert into baton (user_id, run_id, taken_at) values ($1, $2, now()) on conflict do nothing",
+                        user_id,
+                        run_id,
+                    )
+                stored = await self.outbound.apply(connection, Cause(user_id, run_id, cause), outcomes)
+            except BaseException:
+                await transaction.rollback()
+                raise
+            await (transaction.commit() if stored else transaction.rollback())
+        if stored:
+            self.signals.stored()
+        return stored
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """How a service is: ages in seconds; None where there is nothing to be old."""
+
+    last_poll: float
+    oldest_undone: float | None
+    oldest_unsent: float | None
+    backing_off: int
+    dead: int
+    paused: str | None
+
+    def ready(self, watchdog: float) -> bool:
+        """Whether the service reads its topics and is not paused."""
+        return self.last_poll < watchdog and self.paused is None
+
+
+class Service:
+    """One service of the chain. `run` works until it is cancelled or something essential breaks."""
+
+    def __init__(self, bus: Bus, table: Table, ports: dict[str, object], app: Any) -> None:
+        settings = bus.settings
+        limits = limits_of(settings)
+        self.app = app
+        self.name = bus.service
+        self.table = table
+        self.bus = bus
+        self.pause = Pause(limits)
+        self.dead = DeadLetters(bus.pool, bus.outbound, bus.stage, bus.signals)
+        self.intake = Intake(bus.pool, table, self.dead, bus.signals, settings.deadline(bus.stage))
+        self.worker = Worker(bus.pool, table, bus.outbound, self.dead, ports, limits, bus.signals, self.pause)
+        self.ender = Ender(bus.pool, bus.outbound, bus.stage, bus.signals, settings.poll)
+        self.timer = Timer(bus.pool, bus.signals, settings.poll)
+        self.cleaner = Cleaner(bus.pool, settings.inbox_retention_days, settings.outbox_retention_days)
+        self.relay = Relay(
+            settings.postgres,
+            schema_of(bus.service),
+            settings.brokers,
+            settings.broker_id,
+            bus.signals,
+            settings.poll,
+        )
+        self.consumer: Consumer | None = None
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics this service reads."""
+        kinds = {BY_TYPE[name] for name in self.table.routes if name in BY_TYPE}
+        if self.table.brings:
+            kinds.add(RunCancelRequested)
+        return sorted({kind.topic.named(self.bus.settings.topic_prefix) for kind in kinds})
+
+    async def run(self) -> None:
+        """Works until cancelled. Raises what broke: the process must end then and be started again."""
+        self.consumer = Consumer(self.name, self.topics, self.bus.settings, self.intake.store)
+        async with asyncio.TaskGroup() as tasks:
+            for loop in (self.worker.run, self.worker.keep_leases, self.timer.run, self.ender.run):
+                tasks.create_task(loop(), name=loop.__qualname__)
+            tasks.create_task(self.relay.run(), name="relay")
+            tasks.create_task(self.cleaner.run(), name="cleaner")
+            tasks.create_task(self._consume(self.consumer), name="consumer")
+
+    async def _consume(self, consumer: Consumer) -> None:
+        limit = self.bus.settings.watchdog
+        async with consumer.running():
+            while True:
+                await asyncio.wait([consumer.failed], timeout=min(1.0, limit / 3))
+                if consumer.failed.done():
+                    consumer.failed.result()
+                if (silence := time.monotonic() - consumer.polled_at) > limit:
+                    raise TimeoutError(f"no successful poll of Kafka for {silence:.0f} s")
+
+    async def readiness(self) -> Readiness:
+        """How the service is now. Raises what the database raises."""
+        async with self.bus.pool.acquire() as connection:
+            record = await connection.fetchrow(_READINESS)
+        polled = self.consumer.polled_at if self.consumer else 0.0
+        reason = self.pause.reason
+        return Readiness(
+            last_poll=time.monotonic() - polled,
+            paused=f"{reason.code.value}: {reason.detail}" if reason else None,
+            **dict(record or {}),
+        )
+
+
+_READINESS = """
+select
+  (select extract(epoch from now() - min(got_at))::float from inbox where done_at is null and dead_at is null)
+      as oldest_undone,
+  (select extract(epoch from now() - min(created_at))::float from outbox where sent_at is null) as oldest_unsent,
+  (select count(*) from lane where todo > 0 and ready_at > now())::int as backing_off,
+  (select count(*) from inbox where dead_at is not null)::int as dead
+"""
+
+
+def limits_of(settings: ServiceSettings) -> Limits:
+    """The worker's limits in a service's settings."""
+    return Limits(
+        lease=timedelta(seconds=settings.lease),
+        attempts=settings.max_attempts,
+        claims=settings.max_claims,
+        lanes=settings.lanes,
+        burst=settings.burst,
+        backoff=timedelta(seconds=settings.backoff),
+        backoff_max=timedelta(seconds=settings.backoff_max),
+        pause=timedelta(seconds=settings.pause),
+        pause_max=timedelta(seconds=settings.pause_max),
+        poll=settings.poll,
+    )

@@ -1,0 +1,65 @@
+"""Due reminders move into their lanes; old rows go."""
+
+import asyncio
+from dataclasses import dataclass
+
+from lifemask.bus import lanes
+from lifemask.bus.rows import Pool
+from lifemask.bus.signals import Signals
+
+_BATCH = 200
+"""Reminders moved by one statement."""
+_CLEANING_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Moves reminders of one service into its inbox when they are due: waiting needs no loop of its own."""
+
+    pool: Pool
+    signals: Signals
+    poll: float
+
+    async def run(self) -> None:
+        """Looks for due reminders, for ever."""
+        while True:
+            self.signals.reminders.clear()
+            if await self.step():
+                self.signals.lanes.set()
+            else:
+                await self.signals.wait(self.signals.reminders, self.poll)
+
+    async def step(self) -> int:
+        """Moves what is due now; returns how many."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            return await lanes.promote(connection, _BATCH)
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaner:
+    """Deletes events that were sent and messages that are done, after their retention (days; 0 keeps them for ever).
+
+    Batons are never deleted here: they are what keeps an old message from starting a run again.
+    """
+
+    pool: Pool
+    inbox_days: int
+    outbox_days: int
+
+    async def run(self) -> None:
+        """Cleans now and every ten minutes."""
+        while True:
+            await self.step()
+            await asyncio.sleep(_CLEANING_SECONDS)
+
+    async def step(self) -> None:
+        """Deletes what is past its retention."""
+        async with self.pool.acquire() as connection:
+            if self.inbox_days:
+                await connection.execute(
+                    "delete from inbox where done_at < now() - make_interval(days => $1)", self.inbox_days
+                )
+            if self.outbox_days:
+                await connection.execute(
+                    "delete from outbox where sent_at < now() - make_interval(days => $1)", self.outbox_days
+                )

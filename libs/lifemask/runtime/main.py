@@ -1,0 +1,109 @@
+"""A service's process: settings, logs, telemetry, then the service and its HTTP server until a signal comes.
+
+Exit codes: 0 stopped on request, 1 something essential broke (the supervisor starts it again), 3 a setting is wrong.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any, Protocol, TypeVar
+
+import structlog
+import uvicorn
+from pydantic import ValidationError
+
+from lifemask.runtime import logs, telemetry
+from lifemask.runtime.health import health_app
+from lifemask.runtime.settings import ServiceSettings
+from lifemask.runtime.watch import die_with_parent
+
+log = structlog.get_logger()
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+class Runnable(Protocol):
+    """A service as its wiring yields it."""
+
+    app: Any
+
+    async def run(self) -> None:
+        """Works until cancelled; raises what broke."""
+
+    async def readiness(self) -> Any:
+        """A report with a method `ready`."""
+
+
+def run(name: str, wiring: Callable[[S], AbstractAsyncContextManager[Runnable]], settings_type: type[S]) -> None:
+    """Runs a service until SIGTERM or SIGINT and ends the process."""
+    try:
+        settings = settings_type()
+    except ValidationError as problem:
+        for error in problem.errors():
+            place = ".".join(map(str, error["loc"])).upper()
+            print(f"{name}: setting {place}: {error['msg']}", file=sys.stderr)  # noqa: T201  logging is not set up yet
+        sys.exit(3)
+    logs.configure(name, settings.log_level)
+    provider = telemetry.configure(name)
+    die_with_parent(settings.watch_fd)
+    try:
+        code = asyncio.run(_serve(name, wiring, settings))
+    finally:
+        provider.shutdown()
+    sys.exit(code)
+
+
+async def _serve(name: str, wiring: Callable[[S], AbstractAsyncContextManager[Runnable]], settings: S) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with wiring(settings) as service:
+            log.info("starting", port=settings.port)
+            await _until(stop, service.run(), _http(name, service, settings))
+    except Exception as problem:
+        log.exception("broken", problem=type(problem).__name__)
+        return 1
+    log.info("stopped")
+    return 0
+
+
+async def _until(stop: asyncio.Event, *works: Any) -> None:
+    """Runs `works` until `stop`; raises when one of them ends before."""
+    tasks = [asyncio.create_task(work) for work in works]
+    stopped = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task in (stopped, *tasks):
+        task.cancel()
+    await asyncio.gather(stopped, *tasks, return_exceptions=True)
+    if stopped in done:
+        return
+    for task in done:
+        task.result()
+    raise RuntimeError("a part of the service ended by itself")
+
+
+async def _http(name: str, service: Runnable, settings: ServiceSettings) -> None:
+    app = health_app(name, service.readiness, settings.watchdog, service.app)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=3,
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server._serve())  # noqa: SLF001  serve() would take our signal handlers away
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        with suppress(Exception):
+            await serving
+        raise
