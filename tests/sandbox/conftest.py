@@ -1,7 +1,6 @@
 """A running sandbox, and the world outside of it."""
 
 import os
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,20 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from tests.sandbox.world import Outside, Provider, provider_at
 
-from lifemask.sandbox.server import running_sandbox, serving
+from lifemask.sandbox.server import listen, running_sandbox, serving
 
 os.environ["HF_HUB_DISABLE_XET"] = "1"  # read when huggingface_hub is first imported, which happens inside tests
 
 
 @pytest.fixture
 async def outside() -> AsyncIterator[Outside]:
-    sock = socket.create_server(("127.0.0.1", 0))
+    sock = listen("127.0.0.1")
     world = Outside(f"http://127.0.0.1:{sock.getsockname()[1]}")
     routes = [
         Route("/users/app.u1/runs/r1/archive/{name}", world.fetch),
         Route("/hook", world.receive, methods=["POST"]),
     ]
-    async with serving(Starlette(routes=routes), sock):
+    async with serving((Starlette(routes=routes), sock)):
         yield world
 
 

@@ -174,7 +174,8 @@ async def test_cancel_before_the_start_aborts_and_bills_nothing(tmp_path: Path, 
         assert (answer.status_code, answer.json()["status"]) == (200, "aborted")
         assert answer.json()["started_at"] is None
         row = (await provider.ledger())["trainings"][0]
-        assert (row["status"], row["seconds"], Decimal(row["cost_usd"])) == ("aborted", 0, 0)
+        assert (row["status"], row["seconds"]) == ("aborted", 0)
+        assert Decimal(row["cost_usd"]) == 0
 
 
 async def test_outputs_vanish_after_their_time(tmp_path: Path, quick: dict[str, Any], outside: Outside) -> None:

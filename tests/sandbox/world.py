@@ -117,6 +117,15 @@ class Provider:
 
         return await until(look)
 
+    async def settled(self, training: str) -> None:
+        """Until nothing more will be told about the training."""
+
+        async def look() -> bool:
+            rows = (await self.ledger())["trainings"]
+            return bool(next(row["is_settled"] for row in rows if row["id"] == training))
+
+        await until(look)
+
     async def until_gone(self, url: str) -> None:
         async def look() -> bool:
             return (await self.web.get(url)).status_code == 404

@@ -104,6 +104,7 @@ class Ledger:
             "id": training.id,
             "status": status,
             "is_over": status in TERMINAL,
+            "is_settled": training.callback.settled,
             "input_path": training.input_path,
             "webhook": training.webhook,
             "destination": training.destination,

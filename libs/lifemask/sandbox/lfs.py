@@ -32,6 +32,8 @@ class LargeFiles:
         self._files = files
         self._secret = secret.encode()
         self._link_seconds = link_seconds
+        for torn in folder.glob("*.part"):
+            torn.unlink()
 
     def routes(self, wire: Wire) -> list[Route]:
         """The file server's half."""

@@ -11,21 +11,23 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def log_of(training: Training, now: float) -> str:
-    """All that has been logged until `now`."""
+    """All that has been logged until `now`; it only grows."""
     if training.archive is None:
         return ""
     images = len(training.archive.captions)
     head = f"Extracted {images} files from zip to input_images\nTraining for {training.steps} steps\n"
     if status_of(training, now) == "aborted" or fraction_done(training, now) <= 0:
         return head
-    return head + "\r".join(_bars(training, steps_done(training, now))) + "\n"
+    return head + "\r".join(_bars(training, steps_done(training, now)))
 
 
 def _bars(training: Training, done: int) -> Iterator[str]:
+    """The bar at each stride and at the last step: what has been logged stays as it is."""
     stride = max(1, training.steps // _LINES)
-    for step in range(0, done, stride):
+    for step in range(0, done + 1, stride):
         yield _bar(training, step)
-    yield _bar(training, done)
+    if done == training.steps and done % stride:
+        yield _bar(training, done)
 
 
 def _bar(training: Training, step: int) -> str:
