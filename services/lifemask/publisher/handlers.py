@@ -51,11 +51,8 @@ async def publish_model(
     if isinstance(trained, Failure):
         return [_failed(event, trained)]
     known = await publications.find(event.user_id, event.run_id)
-    done = (
-        known.publication
-        if known and known.is_checked
-        else await _publish(trained, plan(event.user_id, event.run_id, turn.epoch, names), store, hub, turn)
-    )
+    intended = plan(event.user_id, event.run_id, turn.epoch, names)
+    done = known.publication if known and known.is_checked else await _publish(trained, intended, store, hub, turn)
     if isinstance(done, Failure):
         return [_failed(event, done)]
     if problem := await _find_difference(done, trained, store, hub):

@@ -117,7 +117,9 @@ class HuggingFaceHub:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, blocking)
         except Exception as error:
-            raise trouble(error, action) from error
+            if (found := trouble(error, action)) is error:
+                raise
+            raise found from error
 
 
 def card_text(publication: Publication, trained: Trained) -> str:
