@@ -1,0 +1,72 @@
+"""What every act may use: the ports, the limits, and the desk where outcomes are stored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from lifemask.bus.outcomes import Outcome
+from lifemask.ingest.ports import (
+    Apps,
+    CallbackSecrets,
+    Clock,
+    Custody,
+    Links,
+    Names,
+    Originals,
+    Papers,
+    Runs,
+)
+
+
+class Desk(Protocol):
+    """Where a call of the API stores what it decided."""
+
+    async def commit(
+        self, user_id: str, outcomes: Sequence[Outcome], *, cause: str, run_id: str | None = None, takes: bool = False
+    ) -> bool:
+        """Rows, reminders and events in one transaction; `cause` names the act, and the same act stores nothing twice.
+
+        `takes`: the run begins here. False, and nothing is stored, when an event needs the run to be here and it is
+        not. Whatever the row writer refuses (domain.rows.Refused) undoes everything and is raised.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of what a caller may do. Sizes in bytes."""
+
+    photos_min: int = 12
+    photos_max: int = 100
+    photo_bytes_min: int = 10_000
+    photo_bytes_max: int = 10_000_000
+    upload_bytes_max: int = 1_100_000_000
+    json_bytes_max: int = 65_536
+    callback_bytes_max: int = 10_000_000
+    request_timeout: timedelta = timedelta(seconds=30)
+    upload_idle: timedelta = timedelta(seconds=30)
+    draft_life: timedelta = timedelta(days=7)
+    sealing_retry: timedelta = timedelta(seconds=30)
+    sealing_deadline: timedelta = timedelta(hours=1)
+    link_life: timedelta = timedelta(hours=1)
+    stream_poll: timedelta = timedelta(milliseconds=250)
+    stream_heartbeat: timedelta = timedelta(seconds=15)
+    streams_max: int = 500
+    uploads_max: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Everything behind the API."""
+
+    desk: Desk
+    runs: Runs
+    originals: Originals
+    names: Names
+    papers: Papers
+    custody: Custody
+    links: Links
+    secrets: CallbackSecrets
+    apps: Apps
+    clock: Clock
+    limits: Limits

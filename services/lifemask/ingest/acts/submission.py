@@ -1,0 +1,56 @@
+"""A draft is submitted: its set is closed first, so that whatever dies afterwards is finished by a reminder."""
+
+from lifemask.bus.outcomes import Keep, Later, Misconfigured, Retryable
+from lifemask.ingest.acts.drafts import load
+from lifemask.ingest.acts.office import Office
+from lifemask.ingest.acts.photos import shown_photos
+from lifemask.ingest.acts.refusals import Busy, DraftClosed, NotFound, TooFewPhotos
+from lifemask.ingest.domain.rows import NotADraft, RunUnknown, SetChanged, Submitted
+from lifemask.ingest.domain.runs import Counts, Run, missing
+from lifemask.ingest.handlers import seal
+from lifemask.ingest.reminders import GiveUp, SealUpload
+
+_TRIES = 5
+
+
+async def submit(office: Office, user_id: str, run_id: str) -> None:
+    """Closes and seals the set. The same again is fine. Raises NotFound, DraftClosed, TooFewPhotos, Busy."""
+    for _ in range(_TRIES):
+        run, counts = await load(office, user_id, run_id)
+        if run.submitted_at is not None:
+            return await _seal(office, run)
+        if run.is_over:
+            raise DraftClosed(run_id)
+        try:
+            await _close(office, run, counts)
+        except SetChanged:
+            continue
+        except RunUnknown:
+            raise NotFound(run_id) from None
+        except NotADraft:
+            continue
+    raise Busy(run_id)
+
+
+async def _close(office: Office, run: Run, counts: Counts) -> None:
+    if needed := missing(counts, office.limits.photos_min):
+        raise TooFewPhotos(run.id, counts.received, needed, await shown_photos(office, run.user_id, run.id))
+    ids = {"user_id": run.user_id, "run_id": run.id}
+    outcomes = [
+        Keep(Submitted(run.user_id, run.id, counts.received, counts.rejected)),
+        Later(SealUpload.model_validate(ids), office.limits.sealing_retry),
+        Later(GiveUp.model_validate(ids), office.limits.sealing_deadline, control=True),
+    ]
+    await office.desk.commit(run.user_id, outcomes, cause=f"{run.id}:submitted", run_id=run.id)
+
+
+async def _seal(office: Office, run: Run) -> None:
+    """A store that is away does not undo the submission: the reminder seals it."""
+    if run.facts.slots:
+        return
+    photos = await office.runs.photos(run.user_id, run.id)
+    try:
+        outcome = await seal(run, photos, papers=office.papers, custody=office.custody)
+    except (Retryable, Misconfigured):
+        return
+    await office.desk.commit(run.user_id, [outcome], cause=f"{run.id}:sealed", run_id=run.id)

@@ -1,0 +1,182 @@
+"""One photo of a run: what is known of it, what an upload of it may be answered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lifemask.contracts import PhotoId, Verdict, sentence
+
+
+class PhotoStatus(StrEnum):
+    """Whether a photo counts."""
+
+    PENDING = "pending"
+    USABLE = "usable"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A stored original. `bytes` is its size, `usable` None until it is judged."""
+
+    id: str
+    sha256: str
+    bytes: int
+    media_type: str
+    received_at: datetime
+    usable: bool | None = None
+    verdicts: tuple[str, ...] = ()
+    similar_to: str | None = None
+
+    @property
+    def status(self) -> PhotoStatus:
+        """Pending until a verdict came."""
+        if self.usable is None:
+            return PhotoStatus.PENDING
+        return PhotoStatus.USABLE if self.usable else PhotoStatus.REJECTED
+
+
+class Shown(BaseModel):
+    """A value as the API shows it."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class VerdictView(Shown):
+    """Why a photo cannot be used, and what to do."""
+
+    code: str = Field(examples=["blurry"])
+    sentence: str
+
+
+class PhotoView(Shown):
+    """A photo as its owner sees it."""
+
+    id: PhotoId
+    name: str | None = None
+    """The person's own file name, when one was given."""
+    status: PhotoStatus
+    bytes: int
+    """Size of the original."""
+    media_type: str
+    """By the first bytes; informative, the verdict decides."""
+    received_at: datetime
+    verdicts: tuple[VerdictView, ...] = ()
+    similar_to: PhotoId | None = None
+    """With the verdict `duplicate`: the photo of this run that it resembles."""
+
+
+class UploadStatus(StrEnum):
+    """What became of one uploaded file."""
+
+    RECEIVED = "received"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+
+
+class PhotoResult(Shown):
+    """The answer to one uploaded file. `code`, `sentence` and `next_step` speak when it was not simply received."""
+
+    name: str
+    photo_id: PhotoId | None = None
+    status: UploadStatus
+    code: str | None = None
+    sentence: str | None = None
+    next_step: str | None = None
+
+
+def show_photo(photo: Photo, name: str | None = None) -> PhotoView:
+    """The photo for its owner."""
+    return PhotoView(
+        id=photo.id,
+        name=name,
+        status=photo.status,
+        bytes=photo.bytes,
+        media_type=photo.media_type,
+        received_at=photo.received_at,
+        verdicts=tuple(VerdictView(code=code, sentence=sentence(code)) for code in photo.verdicts),
+        similar_to=photo.similar_to,
+    )
+
+
+def received(name: str, photo_id: str) -> PhotoResult:
+    """The file is a new photo of the run."""
+    return PhotoResult(name=name, photo_id=photo_id, status=UploadStatus.RECEIVED)
+
+
+def same_again(name: str, photo_id: str) -> PhotoResult:
+    """The file's bytes are a photo of this run already."""
+    return PhotoResult(
+        name=name,
+        photo_id=photo_id,
+        status=UploadStatus.DUPLICATE,
+        code="same_file",
+        sentence="This very file is in this run already; it counts once.",
+        next_step="Choose another photo if you need more.",
+    )
+
+
+def too_large(name: str, limit: int) -> PhotoResult:
+    """The file is larger than `limit` bytes."""
+    return _refused(name, Verdict.FILE_TOO_LARGE, f"A photo may have up to {limit // 1_000_000} MB.")
+
+
+def too_small(name: str, limit: int) -> PhotoResult:
+    """The file is smaller than `limit` bytes."""
+    return _refused(name, Verdict.FILE_TOO_SMALL, f"A photo must have at least {limit // 1000} KB.")
+
+
+def too_many(name: str, limit: int) -> PhotoResult:
+    """The run holds `limit` photos already."""
+    return PhotoResult(
+        name=name,
+        status=UploadStatus.REFUSED,
+        code="too_many_photos",
+        sentence=f"A run holds at most {limit} photos.",
+        next_step="Remove a photo of the run before you add this one.",
+    )
+
+
+def closed(name: str) -> PhotoResult:
+    """The run was submitted or ended while the file was on its way."""
+    return PhotoResult(
+        name=name,
+        status=UploadStatus.REFUSED,
+        code="not_a_draft",
+        sentence="The run takes no more photos.",
+        next_step="Start a new run for further photos.",
+    )
+
+
+def _refused(name: str, verdict: Verdict, next_step: str) -> PhotoResult:
+    return PhotoResult(
+        name=name, status=UploadStatus.REFUSED, code=verdict.value, sentence=sentence(verdict), next_step=next_step
+    )
+
+
+_SIGNATURES: Final[Sequence[tuple[int, bytes, str]]] = (
+    (0, b"\xff\xd8\xff", "image/jpeg"),
+    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (8, b"WEBP", "image/webp"),
+    (4, b"ftyphei", "image/heic"),
+    (4, b"ftypmif1", "image/heic"),
+    (0, b"GIF8", "image/gif"),
+)
+
+
+def sniff(head: bytes) -> str:
+    """The media type by the first bytes (16 suffice); says nothing about whether it can be decoded."""
+    for offset, signature, name in _SIGNATURES:
+        if head[offset : offset + len(signature)] == signature:
+            return name
+    return "application/octet-stream"
+
+
+def plain_name(name: str) -> str:
+    """A person's file name without folders and control characters, at most 255 characters."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(letter for letter in last if letter.isprintable())[:255] or "photo"

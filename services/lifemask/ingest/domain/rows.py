@@ -1,0 +1,111 @@
+"""What ingest keeps, as values that its writer stores in the finishing transaction; and what may stand against it.
+
+The writer locks the run's row first, so these refusals are decided on what is really stored, not on what a call read.
+"""
+
+from dataclasses import dataclass
+
+from lifemask.contracts import RunEvent
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A draft begins. `key` is the caller's idempotency key, `digest` the SHA-256 of `request`, its JSON text."""
+
+    user_id: str
+    run_id: str
+    request: str
+    digest: str
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewPhoto:
+    """An original lies whole in the store; `limit` is how many photos a run may hold."""
+
+    user_id: str
+    run_id: str
+    photo_id: str
+    sha256: str
+    bytes: int
+    media_type: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedPhoto:
+    """The person took a photo out of the draft."""
+
+    user_id: str
+    run_id: str
+    photo_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The set of photos is closed: the draft is submitted with `received` photos of which `rejected` are unfit."""
+
+    user_id: str
+    run_id: str
+    received: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A fact to be folded into the run's view."""
+
+    event: RunEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Disposed:
+    """Temporary objects were deleted: `what` names the group, `result` is `deleted` or `denied`."""
+
+    user_id: str
+    run_id: str
+    what: str
+    objects: int
+    bytes: int
+    result: str = "deleted"
+
+
+class Refused(Exception):
+    """The row cannot be stored as things are now; the whole transaction is undone."""
+
+
+class RunUnknown(Refused):
+    """The user has no such run."""
+
+
+class NotADraft(Refused):
+    """The run was submitted or is over."""
+
+
+class PhotoUnknown(Refused):
+    """The run has no such photo."""
+
+
+class RunFull(Refused):
+    """The run holds as many photos as it may."""
+
+
+class SetChanged(Refused):
+    """The photos changed since the decision; decide again."""
+
+
+class SameFile(Refused):
+    """The file's bytes are a photo of the run already."""
+
+    def __init__(self, photo_id: str) -> None:
+        super().__init__("the same file is in the run already")
+        self.photo_id = photo_id
+
+
+class KeyTaken(Refused):
+    """The idempotency key named a run before; `digest` is that request's."""
+
+    def __init__(self, run_id: str, digest: str) -> None:
+        super().__init__("the idempotency key was used before")
+        self.run_id = run_id
+        self.digest = digest

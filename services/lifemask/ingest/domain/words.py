@@ -1,0 +1,82 @@
+"""What a run's state is in words: what happens, whose move it is, the next step."""
+
+from typing import Final, NamedTuple
+
+from lifemask.contracts import (
+    ModelRevoked,
+    Move,
+    RunCanceled,
+    RunCancelRequested,
+    RunFailed,
+    RunRejected,
+    TrainingStarted,
+)
+from lifemask.ingest.domain.runs import Run
+from lifemask.ingest.domain.status import Status, percent, reached, stall_of
+
+_WAIT: Final = "Nothing to do: we tell you when it is done."
+
+
+class Words(NamedTuple):
+    """Sentences for people."""
+
+    summary: str
+    move: Move
+    next_step: str
+
+
+def words_of(run: Run, needed: int, pending: int) -> Words:
+    """The words of a run that certainly needs `needed` more photos and waits for `pending` verdicts."""
+    if run.facts.end is not None:
+        return _ended(run)
+    if run.facts.has(RunCancelRequested):
+        return Words("The run is being cancelled.", Move.US, _WAIT)
+    if stall := stall_of(run):
+        return Words(
+            "Delayed, our side: a step of this run could not be finished yet.", Move.US, stall.failure.next_step
+        )
+    match reached(run):
+        case Status.DRAFT:
+            return _draft(needed, pending)
+        case Status.ACCEPTED:
+            return Words("The photos are accepted; the run begins.", Move.US, _WAIT)
+        case Status.VALIDATING:
+            return Words("We look at the photos.", Move.US, _WAIT)
+        case Status.PACKAGING:
+            return Words("We pack the photos for the training.", Move.US, _WAIT)
+        case Status.TRAINING if run.facts.has(TrainingStarted):
+            return Words(f"The model is being trained: {percent(run.facts)} %.", Move.PROVIDER, _WAIT)
+        case Status.TRAINING:
+            return Words("The training is about to start.", Move.US, _WAIT)
+        case _:
+            return Words("The model is trained; we publish it.", Move.US, _WAIT)
+
+
+def _draft(needed: int, pending: int) -> Words:
+    if needed:
+        return Words("A draft: it takes photos.", Move.YOU, f"Add at least {needed} more good photos.")
+    if pending:
+        return Words(
+            "A draft: photos are being looked at.", Move.YOU, "Submit the run, or wait for the verdicts first."
+        )
+    return Words("A draft with enough good photos.", Move.YOU, "Submit the run.")
+
+
+def _ended(run: Run) -> Words:
+    match run.facts.end.event if run.facts.end else None:
+        case RunRejected(failure=failure) | RunFailed(failure=failure):
+            return Words(failure.what, failure.move, failure.next_step)
+        case RunCanceled(reason="draft_expired"):
+            return Words(
+                "The draft was never submitted, so it was closed and its photos were deleted.",
+                Move.NOBODY,
+                "Start a new run whenever you like.",
+            )
+        case RunCanceled():
+            return Words("The run was cancelled.", Move.NOBODY, "Start a new run whenever you like.")
+        case _ if (revoked := run.facts.one(ModelRevoked)) is not None:
+            return Words(f"The model was withdrawn: {revoked.reason}", Move.NOBODY, "Stop using this model.")
+        case _ if run.facts.has(RunCancelRequested):
+            return Words("The model is ready; the cancellation came too late.", Move.NOBODY, "Use your model, or not.")
+        case _:
+            return Words("The model is ready.", Move.NOBODY, "Use your model.")

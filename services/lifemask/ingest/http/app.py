@@ -1,0 +1,51 @@
+"""The API as one ASGI app. Without an office it can only describe itself."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from lifemask.ingest.acts.office import Limits, Office
+from lifemask.ingest.http import callbacks, events, objects, photos, problems, runs, users
+from lifemask.ingest.http.guard import SecurityHeaders, TimeLimit
+from lifemask.ingest.http.places import Places
+
+VERSION: Final = "1.0.0"
+_SCHEMES: Final = {"app": {"type": "http", "scheme": "bearer", "description": "The key of an app."}}
+
+
+def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ()) -> FastAPI:
+    """The API behind `office`. Browsers of other origins are let in only when `cors_origins` names them."""
+    limits = office.limits if office else Limits()
+    app = FastAPI(
+        title="Lifemask",
+        version=VERSION,
+        description="One person's photos become that person's own model. All answers are JSON; every error is a "
+        "problem document (RFC 9457) with a code and the next step.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+    )
+    app.state.office = office
+    app.state.uploads = Places(limits.uploads_max)
+    app.state.streams = Places(limits.streams_max)
+    for module in (runs, photos, events, users, objects, callbacks):
+        app.include_router(module.router)
+    problems.install(app)
+    app.add_middleware(TimeLimit, seconds=limits.request_timeout.total_seconds())
+    app.add_middleware(SecurityHeaders)
+    if cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(cors_origins),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+        )
+    return app
+
+
+def describe() -> dict[str, Any]:
+    """The OpenAPI document."""
+    document = create_app().openapi()
+    document.setdefault("components", {})["securitySchemes"] = _SCHEMES
+    return document

@@ -1,0 +1,53 @@
+"""Who calls: an app, by its key. An app can only ever name its own users, so what is not its own is not found.
+
+The one place that every authenticated request passes, and where it can be counted against a limit.
+"""
+
+from typing import Annotated, Any, Final, cast
+
+from fastapi import Depends, Path, Request
+
+from lifemask.contracts import user_id
+from lifemask.contracts.ids import NAME_PATTERN, UUID7_PATTERN
+from lifemask.ingest.acts.office import Office
+from lifemask.ingest.http.problems import ProblemDocument, unauthorized
+
+_KEY_MAX: Final = 512
+_SCHEME: Final = "bearer"
+
+
+def office_of(request: Request) -> Office:
+    """Everything behind the API."""
+    return cast("Office", request.app.state.office)
+
+
+def caller(request: Request) -> str:
+    """The calling app's name. Answers 401 without a key that we know."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    key = key.strip()
+    if scheme.lower() != _SCHEME or not key or len(key) > _KEY_MAX:
+        raise unauthorized()
+    if (app := office_of(request).apps.named_by(key)) is None:
+        raise unauthorized()
+    return app
+
+
+def owner(
+    app: Annotated[str, Depends(caller)],
+    user: Annotated[str, Path(pattern=NAME_PATTERN, description="The app's own id for its user, no e-mail address.")],
+) -> str:
+    """The user id on the bus: the calling app's own user."""
+    return user_id(app, user)
+
+
+TheOffice = Annotated[Office, Depends(office_of)]
+Owner = Annotated[str, Depends(owner)]
+RunPath = Annotated[str, Path(pattern=UUID7_PATTERN, alias="run", description="The run, a UUIDv7.")]
+
+SECURED: Final[dict[str, Any]] = {"security": [{"app": []}]}
+"""For `openapi_extra` of routes that ask for a key."""
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documented problem answers of a route."""
+    return {status: {"model": ProblemDocument, "description": "A problem document"} for status in statuses}

@@ -1,0 +1,86 @@
+"""Request bodies: bounded in size and in time, checked against a model without repeating what was sent."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
+
+from lifemask.ingest.http.problems import Problem, body_too_large, of_validation
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def declared_length(request: Request) -> int | None:
+    """What `Content-Length` says, when it says a number."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 19 else None
+
+
+async def chunks(request: Request, limit: int, idle: float) -> AsyncIterator[bytes]:
+    """The body as it comes. Answers 413 above `limit` bytes and 408 when nothing comes for `idle` seconds."""
+    if (declared_length(request) or 0) > limit:
+        raise body_too_large(limit)
+    source, total = request.stream(), 0
+    while True:
+        try:
+            chunk = await asyncio.wait_for(anext(source, None), idle)
+        except TimeoutError:
+            raise _too_slow(idle) from None
+        if chunk is None:
+            return
+        total += len(chunk)
+        if total > limit:
+            raise body_too_large(limit)
+        yield chunk
+
+
+async def whole(request: Request, limit: int, idle: float) -> bytes:
+    """A small body. Answers as `chunks` does."""
+    try:
+        return b"".join([chunk async for chunk in chunks(request, limit, idle)])
+    except ClientDisconnect:
+        raise _too_slow(idle) from None
+
+
+async def read_json(request: Request, model: type[M], limit: int, idle: float) -> M:
+    """A JSON body as `model`; 422 names the fields that are wrong. Nesting is bounded by pydantic's parser."""
+    body = await whole(request, limit, idle)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        found: list[Any] = error.errors(include_url=False, include_context=False, include_input=False)
+        raise of_validation(found, request.path_params.get("run")) from None
+
+
+def documented(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+    """The description of a JSON body that is read by `read_json`."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    definitions = schema.pop("$defs", {})
+    return {
+        "requestBody": {
+            "required": required,
+            "content": {"application/json": {"schema": _inlined(schema, definitions)}},
+        }
+    }
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            return _inlined(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
+        return {key: _inlined(value, definitions) for key, value in schema.items()}
+    return [_inlined(item, definitions) for item in schema] if isinstance(schema, list) else schema
+
+
+def _too_slow(idle: float) -> Problem:
+    return Problem(
+        HTTPStatus.REQUEST_TIMEOUT,
+        "request_timeout",
+        f"Nothing of the request body came for {idle:.0f} seconds.",
+        "Send the request again.",
+        headers={"Connection": "close"},
+    )

@@ -1,0 +1,53 @@
+"""Route of a run's live stream."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import StreamingResponse
+
+from lifemask.ingest.acts.drafts import load
+from lifemask.ingest.acts.office import Office
+from lifemask.ingest.http import sse
+from lifemask.ingest.http.auth import SECURED, Owner, RunPath, TheOffice, problems
+from lifemask.ingest.http.places import Places
+
+router: Final = APIRouter(prefix="/v1/users/{user}/runs/{run}/events", tags=["runs"])
+
+
+@router.get(
+    "",
+    openapi_extra=SECURED,
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}},
+            "description": "Events `run` (the whole run as shown) and `photo` (one photo, and the photos in numbers)",
+        },
+        204: {"description": "The run is over and nothing came after `Last-Event-ID`: do not reconnect"},
+    }
+    | problems(401, 404, 422, 429),
+)
+async def stream(
+    request: Request,
+    office: TheOffice,
+    owner: Owner,
+    run: RunPath,
+    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
+) -> Response:
+    """Every visible change since `Last-Event-ID`, then live; ends with the terminal one."""
+    known, _ = await load(office, owner, run)
+    after = sse.position_of(last_event_id)
+    if known.is_over and not any(c.terminal for c in await office.runs.changes(owner, run, after, known.seq + 1)):
+        return Response(status_code=204)
+    places: Places = request.app.state.streams
+    places.take()
+    return StreamingResponse(_placed(places, office, owner, run, after), media_type=sse.MEDIA_TYPE)
+
+
+async def _placed(places: Places, office: Office, owner: str, run: str, after: int) -> AsyncIterator[bytes]:
+    try:
+        async for event in sse.follow(office, owner, run, after):
+            yield event
+    finally:
+        places.leave()

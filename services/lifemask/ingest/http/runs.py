@@ -1,0 +1,96 @@
+"""Routes of runs: a draft begins, is shown, submitted, cancelled."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import Field
+
+from lifemask.contracts import RunRequest
+from lifemask.contracts.ids import UUID7_PATTERN
+from lifemask.ingest.acts.drafts import cancel, create_draft, load
+from lifemask.ingest.acts.office import Office
+from lifemask.ingest.acts.submission import submit
+from lifemask.ingest.domain.photos import Shown
+from lifemask.ingest.domain.view import RunView, show_run
+from lifemask.ingest.http.auth import SECURED, Owner, RunPath, TheOffice, problems
+from lifemask.ingest.http.bodies import documented, read_json
+from lifemask.ingest.http.texts import plain
+
+router: Final = APIRouter(prefix="/v1/users/{user}/runs", tags=["runs"])
+
+_Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description=("The same key with the same content answers the same run; kept for at least 7 days."),
+    ),
+]
+Cursor = Annotated[str | None, Query(pattern=UUID7_PATTERN, description="`next` of the page before.")]
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+class RunPage(Shown):
+    """Runs, newest first."""
+
+    runs: tuple[RunView, ...]
+    next: str | None = Field(default=None)
+    """The cursor of the next page; absent on the last one."""
+
+
+async def view(office: Office, user_id: str, run_id: str) -> RunView:
+    """The run as it is shown. Raises NotFound."""
+    return show_run(*await load(office, user_id, run_id), office.limits.photos_min)
+
+
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra=SECURED | documented(RunRequest),
+    responses={200: {"model": RunView, "description": "The run that this key began before"}}
+    | problems(401, 409, 413, 422),
+)
+async def begin(request: Request, response: Response, office: TheOffice, owner: Owner, key: _Key = None) -> RunView:
+    """Begins a draft, which then takes photos."""
+    limits = office.limits
+    wish = await read_json(request, RunRequest, limits.json_bytes_max, limits.upload_idle.total_seconds())
+    run_id, fresh = await create_draft(office, owner, plain(wish), key)
+    response.status_code = 201 if fresh else 200
+    response.headers["Location"] = f"{request.url.path}/{run_id}"
+    return await view(office, owner, run_id)
+
+
+@router.get("", openapi_extra=SECURED, responses=problems(401, 422))
+async def page(office: TheOffice, owner: Owner, cursor: Cursor = None, limit: Limit = 20) -> RunPage:
+    """The user's runs, newest first."""
+    found = await office.runs.page(owner, cursor, limit + 1)
+    shown = tuple(show_run(run, counts, office.limits.photos_min) for run, counts in found[:limit])
+    return RunPage(runs=shown, next=shown[-1].id if len(found) > limit else None)
+
+
+@router.get("/{run}", openapi_extra=SECURED, responses=problems(401, 404, 422))
+async def show(office: TheOffice, owner: Owner, run: RunPath) -> RunView:
+    """One run."""
+    return await view(office, owner, run)
+
+
+@router.post("/{run}/submit", status_code=202, openapi_extra=SECURED, responses=problems(401, 404, 409, 422))
+async def send_off(office: TheOffice, owner: Owner, run: RunPath) -> RunView:
+    """Closes the set of photos and starts the run; 422 with every verdict while too few can be usable."""
+    await submit(office, owner, run)
+    return await view(office, owner, run)
+
+
+@router.post(
+    "/{run}/cancel",
+    status_code=202,
+    openapi_extra=SECURED,
+    responses={200: {"model": RunView, "description": "It was cancelled before"}} | problems(401, 404, 409, 422),
+)
+async def call_off(response: Response, office: TheOffice, owner: Owner, run: RunPath) -> RunView:
+    """Ends the run wherever it is; 409 once it has ended otherwise."""
+    if not await cancel(office, owner, run):
+        response.status_code = 200
+    return await view(office, owner, run)

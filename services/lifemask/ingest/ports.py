@@ -1,0 +1,217 @@
+"""What ingest asks of the outside, in the domain's words.
+
+Whatever asks the object store raises the bus's own exceptions: Retryable when it is away, Misconfigured when it
+refuses us. Sizes are bytes, times carry a zone.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from lifemask.contracts import Failure
+from lifemask.ingest.domain.photos import Photo
+from lifemask.ingest.domain.runs import Counts, Run, Sealing
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One visible change of a run: `seq` counts from 1 without gaps, `data` is JSON text."""
+
+    seq: int
+    kind: str
+    data: str
+    terminal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A published model as ingest keeps it."""
+
+    id: str
+    run_id: str
+    version: str
+    store_key: str
+    weights: str
+    bytes: int
+    hub_repo: str | None
+    ready_at: datetime
+    revoked: str | None = None
+
+
+class Runs(Protocol):
+    """Reads one user's runs; None and empty where there is nothing of this user."""
+
+    async def run(self, user_id: str, run_id: str) -> Run | None:
+        """One run."""
+
+    async def counted(self, user_id: str, run_id: str) -> tuple[Run, Counts] | None:
+        """One run with the numbers of its photos, of one moment."""
+
+    async def page(self, user_id: str, before: str | None, limit: int) -> Sequence[tuple[Run, Counts]]:
+        """Runs, newest first, older than the run `before`."""
+
+    async def photos(self, user_id: str, run_id: str) -> Sequence[Photo]:
+        """The run's photos in order of arrival, without those taken out."""
+
+    async def changes(self, user_id: str, run_id: str, after: int, limit: int) -> Sequence[Change]:
+        """Visible changes with a number above `after`, in order."""
+
+    async def models(self, user_id: str, before: str | None, limit: int) -> Sequence[Model]:
+        """Models, newest first, older than the model `before`."""
+
+    async def model(self, user_id: str, model_id: str) -> Model | None:
+        """One model."""
+
+    async def is_active(self, user_id: str) -> bool:
+        """Whether a submitted run of the user is not over yet."""
+
+    async def keyed(self, user_id: str, key: str) -> tuple[str, str] | None:
+        """Run id and request digest that an idempotency key was used for."""
+
+
+class PhotoSink(Protocol):
+    """A photo on its way into the store."""
+
+    async def write(self, chunk: bytes) -> None:
+        """Appends; waits while the store is slower than the caller."""
+
+
+class Originals(Protocol):
+    """Photos as they were uploaded, under the user's prefix."""
+
+    def receiving(self, user_id: str, run_id: str, photo_id: str) -> AbstractAsyncContextManager[PhotoSink]:
+        """Streams a photo in; an error inside the block leaves nothing behind."""
+
+    async def remove(self, user_id: str, run_id: str, photo_id: str) -> None:
+        """Deletes a photo; one that is not there is fine."""
+
+
+class Names(Protocol):
+    """The person's own file names, kept beside the photos and nowhere else."""
+
+    async def add(self, user_id: str, run_id: str, names: Mapping[str, str]) -> None:
+        """Adds names by photo id; safe beside other additions to the same run."""
+
+    async def read(self, user_id: str, run_id: str) -> Mapping[str, str]:
+        """Names by photo id; empty when there are none (any more)."""
+
+
+class Papers(Protocol):
+    """Small documents under the user's prefix."""
+
+    async def keep_request(self, user_id: str, run_id: str, request: str) -> None:
+        """Writes what the person chose (JSON text)."""
+
+    async def keep_contact(self, user_id: str, email: str) -> None:
+        """Writes the person's e-mail address."""
+
+
+class Custody(Protocol):
+    """The chain of statements, as far as ingest writes it."""
+
+    async def commitment(self, user_id: str, run_id: str, sha256: str) -> str:
+        """What binds a photo's bytes in an event without revealing them; begins the run's chain when needed."""
+
+    async def seal_upload(self, sealing: Sealing) -> str | Failure:
+        """Digest of the sealed upload statement; the same again for the same content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """How much was deleted of a group of temporary objects."""
+
+    what: str
+    objects: int
+    bytes: int
+    denied: bool = False
+
+
+class Leftovers(Protocol):
+    """Temporary objects of a run. What the store refuses to delete is reported as denied, not raised."""
+
+    async def clear_work(self, user_id: str, run_id: str) -> Sequence[Cleared]:
+        """Deletes clean photos, archives and weights."""
+
+    async def clear_originals(self, user_id: str, run_id: str) -> Sequence[Cleared]:
+        """Deletes originals and the person's file names."""
+
+
+class Spans(Protocol):
+    """The trace of a run."""
+
+    def finish(self, run_id: str, started_at: datetime, ended_at: datetime, outcome: str) -> None:
+        """Exports the run's root span; `outcome` is the type of its terminal fact."""
+
+
+class LinkUnknown(LookupError):
+    """No link of ours, or not for this purpose."""
+
+
+class LinkExpired(LookupError):
+    """A link of ours whose time is over, or whose object is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An object behind a link: its size, a tag that changes with its bytes, its media type."""
+
+    key: str
+    bytes: int
+    tag: str
+    media_type: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackTarget:
+    """What a callback link names."""
+
+    user_id: str
+    run_id: str
+    attempt: int
+
+
+class Links(Protocol):
+    """Expiring links: one object or one callback, for one purpose, until a time."""
+
+    def weights(self, store_key: str, expires_at: datetime) -> str:
+        """URL of published weights."""
+
+    def callback(self, token: str, now: datetime) -> CallbackTarget:
+        """The training attempt that a callback link names. Raises LinkUnknown or LinkExpired."""
+
+    async def find(self, token: str, now: datetime) -> Download:
+        """The object behind a link. Raises LinkUnknown or LinkExpired."""
+
+    def read(self, download: Download, start: int, end: int) -> AsyncIterator[bytes]:
+        """Streams bytes `start` to `end` (exclusive)."""
+
+
+class SecretUnavailable(Exception):
+    """The provider does not tell its webhook secret now."""
+
+
+class CallbackSecrets(Protocol):
+    """The provider's webhook secret."""
+
+    async def current(self) -> bytes:
+        """The key as last known. Raises SecretUnavailable."""
+
+    async def newer(self) -> bytes | None:
+        """A key read anew, or None when it was read less than a minute ago. Raises SecretUnavailable."""
+
+
+class Apps(Protocol):
+    """The apps that may call."""
+
+    def named_by(self, key: str) -> str | None:
+        """The name of the app whose key this is, compared in constant time."""
+
+
+class Clock(Protocol):
+    """Now."""
+
+    def __call__(self) -> datetime:
+        """The time, with a zone."""

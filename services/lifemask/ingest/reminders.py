@@ -1,0 +1,41 @@
+"""Messages of ingest to itself."""
+
+from typing import ClassVar
+
+from lifemask.bus.outcomes import Reminder
+from lifemask.contracts import RunId
+
+
+class ExpireDraft(Reminder):
+    """A draft's time is over, if it still is one."""
+
+    ce_type: ClassVar[str] = "lifemask.ingest.expire-draft.v1"
+    run_id: RunId
+
+
+class SealUpload(Reminder):
+    """A submitted run whose upload may not be sealed yet: the call that submitted it may have died."""
+
+    ce_type: ClassVar[str] = "lifemask.ingest.seal-upload.v1"
+    run_id: RunId
+
+
+class GiveUp(Reminder):
+    """A submitted run that could not be sealed until now has failed."""
+
+    ce_type: ClassVar[str] = "lifemask.ingest.give-up.v1"
+    run_id: RunId
+
+
+class ClearWork(Reminder):
+    """Clean photos, archives and weights of a run that is over are to go."""
+
+    ce_type: ClassVar[str] = "lifemask.ingest.clear-work.v1"
+    run_id: RunId
+
+
+class ClearOriginals(Reminder):
+    """Originals of a run that is over are to go, and whatever temporary object came late."""
+
+    ce_type: ClassVar[str] = "lifemask.ingest.clear-originals.v1"
+    run_id: RunId
