@@ -1,0 +1,18 @@
+"""A sealed dataset becomes weights. The table says who handles what; each handler is in the file of its part."""
+
+from lifemask.bus.outcomes import on
+from lifemask.contracts import DatasetSealed, TrainingCallbackReceived
+from lifemask.trainer.handlers.looking import hear_callback, look
+from lifemask.trainer.handlers.messages import Look, Reconcile, Watch
+from lifemask.trainer.handlers.starting import reconcile, start_training
+from lifemask.trainer.handlers.watching import stop_run, watch
+
+__all__ = ["HANDLERS", "stop_run"]
+
+HANDLERS = (
+    on(DatasetSealed, start_training, brings="run"),
+    on(TrainingCallbackReceived, hear_callback),
+    on(Look, look),
+    on(Reconcile, reconcile),
+    on(Watch, watch),
+)

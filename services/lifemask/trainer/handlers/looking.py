@@ -1,0 +1,138 @@
+"""From a running training to weights in our store. A callback is a hint; the truth is read from the provider."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from lifemask.bus.outcomes import Keep, Later, Outcome, Retryable, Turn
+from lifemask.contracts import Failure, FailureCode, TrainingCallbackReceived, TrainingProgressed, TrainingSucceeded
+from lifemask.trainer.domain.attempt import UNSETTLED, Advance, Attempt, Bill, End, FetchFailed, Spot, State
+from lifemask.trainer.domain.planning import find_attempt
+from lifemask.trainer.domain.policy import Policy
+from lifemask.trainer.domain.training import END_STATES, Fate, Training, bill_of, dollars
+from lifemask.trainer.domain.weights import Copied
+from lifemask.trainer.handlers.messages import Look, failed, hand_over, look_again, watch_again
+from lifemask.trainer.handlers.starting import adopt_one
+from lifemask.trainer.ports import Attempts, Chain, Trainings, Weights
+
+_FAILURES: Final = {Fate.FAILED: FailureCode.TRAINING_FAILED, Fate.STOPPED: FailureCode.TRAINING_ABORTED}
+
+
+async def look(
+    reminder: Look,
+    *,
+    turn: Turn,
+    attempts: Attempts,
+    trainings: Trainings,
+    weights: Weights,
+    chain: Chain,
+    policy: Policy,
+) -> Sequence[Outcome]:
+    """Reads a running training: progress, or its end."""
+    attempt = find_attempt(await attempts.of_run(reminder.user_id, reminder.run_id), reminder.attempt)
+    if attempt is None or attempt.training is None or attempt.state is not State.RUNNING or attempt.is_watched:
+        return hand_over(attempt)
+    tries = reminder.tries + 1
+    again = look_again(attempt.id, tries, policy.looks.delay(tries))
+    try:
+        training = await trainings.get(attempt.training)
+    except Retryable:
+        return [again]  # waiting in the lane would hold up the person's other messages, and end as a dead letter
+    if training is None or training.fate is Fate.OPEN:
+        return [*_progress(attempt, training), again]
+    return await _finish(attempt, training, [again], turn=turn, weights=weights, chain=chain, policy=policy)
+
+
+async def hear_callback(
+    event: TrainingCallbackReceived,
+    *,
+    turn: Turn,
+    attempts: Attempts,
+    trainings: Trainings,
+    weights: Weights,
+    chain: Chain,
+    policy: Policy,
+) -> Sequence[Outcome]:
+    """Looks at once; also the second way to the training of a lost answer. Anybody's other training is ignored."""
+    attempt = find_attempt(await attempts.of_run(event.user_id, event.run_id), event.attempt)
+    if attempt is None or attempt.is_over or attempt.is_watched:
+        return hand_over(attempt)
+    try:
+        training = await trainings.get(event.training)
+    except Retryable:
+        if attempt.state in UNSETTLED:
+            raise
+        return []  # only a hint: the next look comes anyway
+    if training is None or (training.id != attempt.training and training.archive_path != attempt.archive_path):
+        return []
+    if attempt.state in UNSETTLED:
+        return adopt_one(attempt, [training])
+    if training.id != attempt.training:
+        return [Keep(Spot(attempt.id, training.id)), watch_again(attempt.id.user_id, attempt.id.run_id)]
+    if training.fate is Fate.OPEN:
+        return []
+    return await _finish(attempt, training, [], turn=turn, weights=weights, chain=chain, policy=policy)
+
+
+def _progress(attempt: Attempt, training: Training | None) -> list[Outcome]:
+    seen = training.progress if training else None
+    if seen is None or seen.percent <= attempt.percent:
+        return []
+    event = TrainingProgressed(
+        user_id=attempt.id.user_id,
+        run_id=attempt.id.run_id,
+        attempt=attempt.id.number,
+        percent=seen.percent,
+        step=seen.step,
+        steps=seen.steps,
+    )
+    return [Keep(Advance(attempt.id, seen.percent)), event]
+
+
+async def _finish(
+    attempt: Attempt,
+    training: Training,
+    again: Sequence[Later],
+    *,
+    turn: Turn,
+    weights: Weights,
+    chain: Chain,
+    policy: Policy,
+) -> Sequence[Outcome]:
+    """An ended training is booked; the weights of a succeeded one are copied out first, because they vanish."""
+    bill = bill_of(training, policy.price)
+    if training.fate is not Fate.SUCCEEDED:
+        return _lost(attempt, training, bill, Failure.of(_FAILURES[training.fate]))
+    await turn.check()
+    try:
+        copied = await weights.copy_out(training.weights_url, attempt.id)
+    except Retryable as problem:
+        if problem.code is not FailureCode.PROVIDER_UNAVAILABLE:
+            raise
+        if attempt.fetches + 1 < policy.fetches:
+            return [Keep(FetchFailed(attempt.id)), *again]
+        copied = Failure.of(FailureCode.WEIGHTS_UNAVAILABLE)
+    if isinstance(copied, Failure):
+        return _lost(attempt, training, bill, copied)
+    statement = await chain.seal_weights(attempt, training, copied, training.completed_at or turn.got_at)
+    if isinstance(statement, Failure):
+        return _lost(attempt, training, bill, statement)
+    ended = Keep(End(attempt.id, State.SUCCEEDED, bill, training.version))
+    return [ended, _succeeded(attempt, copied, bill, statement)]
+
+
+def _lost(attempt: Attempt, training: Training, bill: Bill, failure: Failure) -> list[Outcome]:
+    state = END_STATES[training.fate] if training.fate is not Fate.SUCCEEDED else State.FAILED
+    return [Keep(End(attempt.id, state, bill)), failed(attempt.id.user_id, attempt.id.run_id, failure, bill)]
+
+
+def _succeeded(attempt: Attempt, copied: Copied, bill: Bill, statement: str) -> TrainingSucceeded:
+    return TrainingSucceeded(
+        user_id=attempt.id.user_id,
+        run_id=attempt.id.run_id,
+        statement=statement,
+        attempt=attempt.id.number,
+        training=bill.training,
+        bytes=copied.bytes,
+        seconds=int(bill.seconds),
+        cost_usd=dollars(bill.cost),
+    )

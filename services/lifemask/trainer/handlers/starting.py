@@ -1,0 +1,165 @@
+"""From a sealed dataset to one paid call, and to the training when the answer was lost."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from lifemask.bus.outcomes import Keep, Misconfigured, Outcome, Retryable, Turn
+from lifemask.contracts import DatasetSealed, Failure, FailureCode, RunStalled, Stage, TrainingStarted
+from lifemask.trainer.domain.attempt import (
+    UNSETTLED,
+    Adopt,
+    Attempt,
+    AttemptId,
+    Claim,
+    Doubt,
+    End,
+    Intend,
+    ListedClean,
+    Spot,
+    State,
+    Withdraw,
+)
+from lifemask.trainer.domain.planning import find_attempt, new_attempt
+from lifemask.trainer.domain.policy import Policy
+from lifemask.trainer.domain.training import Answer, Reply, Training, choose, dollars
+from lifemask.trainer.handlers.messages import (
+    NOW,
+    Reconcile,
+    failed,
+    look_again,
+    reconcile_again,
+    watch_again,
+)
+from lifemask.trainer.ports import Addresses, Attempts, Chain, Dataset, Order, Trainings
+
+PROVIDER: Final = "replicate"
+_TO_REPAIR: Final = {
+    Answer.DENIED: "the provider refuses the token: set REPLICATE_API_TOKEN to one that may create trainings",
+    Answer.UNPAID: "the provider wants to be paid: add a means of payment to the account",
+    Answer.MISSING: "the provider does not know the trainer version or the destination: check "
+    "LIFEMASK_REPLICATE_TRAINER, LIFEMASK_REPLICATE_TRAINER_VERSION and LIFEMASK_REPLICATE_DESTINATION",
+}
+
+
+async def start_training(
+    event: DatasetSealed,
+    *,
+    turn: Turn,
+    attempts: Attempts,
+    chain: Chain,
+    trainings: Trainings,
+    addresses: Addresses,
+    policy: Policy,
+) -> Sequence[Outcome]:
+    """Proves the dataset on its bytes, commits to one attempt, and only then makes its one paid call."""
+    known = await attempts.of_run(event.user_id, event.run_id)
+    last = known[-1] if known else None
+    if last is not None and last.state is State.CREATING:  # a worker ended inside the paid call
+        return [Keep(Doubt(last.id)), reconcile_again(last.id, 0, NOW)]
+    if last is not None and last.state is not State.INTENDED:
+        return []
+    dataset = await chain.prove(event.user_id, event.run_id, event.statement, event.parameters)
+    if isinstance(dataset, Failure):
+        return [failed(event.user_id, event.run_id, dataset)]
+    await trainings.prepare()
+    attempt = await _intend(event, dataset, last, turn=turn, addresses=addresses, policy=policy)
+    statement = await chain.seal_training(attempt, dataset, turn.got_at)
+    if isinstance(statement, Failure):
+        return [failed(event.user_id, event.run_id, statement)]
+    order = _order(attempt, dataset, addresses)
+    await turn.commit(Keep(Claim(attempt.id, statement)))
+    return await _after(await trainings.create(order), attempt, turn, policy)
+
+
+async def _intend(
+    event: DatasetSealed, dataset: Dataset, last: Attempt | None, *, turn: Turn, addresses: Addresses, policy: Policy
+) -> Attempt:
+    """The attempt to pay for: the one that waits, or a new one when there is none or its trainer was exchanged."""
+    if last is not None and last.plan.trainer == policy.trainer:
+        return last
+    attempt = new_attempt(
+        AttemptId(event.user_id, event.run_id, last.id.number + 1 if last else 1),
+        dataset=dataset.statement,
+        archive_key=dataset.archive_key,
+        parameters=event.parameters,
+        at=turn.got_at,
+        address=addresses.archive,
+        policy=policy,
+    )
+    replaced = [Keep(End(last.id, State.CANCELED))] if last else []
+    await turn.commit(*replaced, Keep(Intend(attempt.id, attempt.plan)))
+    return attempt
+
+
+def _order(attempt: Attempt, dataset: Dataset, addresses: Addresses) -> Order:
+    plan = attempt.plan
+    return Order(
+        trainer=plan.trainer,
+        archive_url=plan.archive_url,
+        trigger_word=dataset.trigger_word,
+        steps=plan.steps,
+        rank=plan.rank,
+        learning_rate=plan.learning_rate,
+        webhook=addresses.callback(attempt.id, plan.url_expires_at),
+    )
+
+
+async def _after(reply: Reply, attempt: Attempt, turn: Turn, policy: Policy) -> Sequence[Outcome]:
+    """What the answer to the paid call means. Whatever is not certain is unknown, and looked for."""
+    mine = attempt.id
+    if reply.answer is Answer.STARTED and reply.training is not None:
+        return adopt_one(attempt, [reply.training], policy.looks.delay(0))
+    if reply.answer in {Answer.STARTED, Answer.LOST}:
+        return [Keep(Doubt(mine)), reconcile_again(mine, 0, policy.reconciles.delay(0))]
+    if reply.answer is Answer.INVALID:
+        refused = failed(mine.user_id, mine.run_id, Failure.of(FailureCode.TRAINING_REFUSED))
+        return [Keep(End(mine, State.FAILED)), refused]
+    await turn.commit(Keep(Withdraw(mine)))
+    if reply.answer is Answer.BUSY:
+        raise Retryable(FailureCode.PROVIDER_BUSY, after=reply.after, counts=False)
+    if reply.answer is Answer.UNSENT:
+        raise Retryable(FailureCode.PROVIDER_UNAVAILABLE)
+    raise Misconfigured(FailureCode.PROVIDER_DENIED, _TO_REPAIR[reply.answer])
+
+
+async def reconcile(
+    reminder: Reconcile, *, turn: Turn, attempts: Attempts, trainings: Trainings, policy: Policy
+) -> Sequence[Outcome]:
+    """Looks for the training of a lost answer. While there is none the run is delayed; nothing is paid again."""
+    attempt = find_attempt(await attempts.of_run(reminder.user_id, reminder.run_id), reminder.attempt)
+    if attempt is None or attempt.is_watched or attempt.state not in UNSETTLED:
+        return []
+    tries = reminder.tries + 1
+    again = reconcile_again(attempt.id, tries, policy.reconciles.delay(tries))
+    try:
+        listing = await trainings.find(attempt.archive_path, attempt.intended_at - policy.skew)
+    except Retryable:
+        return [again]  # waiting in the lane would hold up the person's other messages, and end as a dead letter
+    if listing.matches:
+        return adopt_one(attempt, listing.matches)
+    if not listing.clean:
+        return [again]
+    stalled = [] if attempt.clean_listings else [_stalled(attempt.id)]
+    return [Keep(ListedClean(attempt.id, turn.got_at)), *stalled, again]
+
+
+def _stalled(id: AttemptId) -> RunStalled:
+    failure = Failure.of(FailureCode.TRAINING_UNKNOWN)
+    return RunStalled(user_id=id.user_id, run_id=id.run_id, stage=Stage.TRAIN, failure=failure)
+
+
+def adopt_one(attempt: Attempt, matches: Sequence[Training], after: timedelta = NOW) -> list[Outcome]:
+    """The attempt's training is known; further ones of it are stopped and booked."""
+    training = choose(matches)
+    extra = [Keep(Spot(attempt.id, each.id)) for each in matches if each.id != training.id]
+    started = TrainingStarted(
+        user_id=attempt.id.user_id,
+        run_id=attempt.id.run_id,
+        attempt=attempt.id.number,
+        training=training.id,
+        provider=PROVIDER,
+        estimated_cost_usd=dollars(attempt.plan.estimated_cost),
+    )
+    watch = [watch_again(attempt.id.user_id, attempt.id.run_id)] if extra else []
+    return [Keep(Adopt(attempt.id, training.id)), *extra, started, look_again(attempt.id, 0, after), *watch]

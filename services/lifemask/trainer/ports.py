@@ -1,0 +1,103 @@
+"""What the trainer needs of the world, in its own words.
+
+All ports raise Retryable when the other side is away or busy and Misconfigured when it refuses us, unless they say
+otherwise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from lifemask.contracts import Digest, Failure, TrainingParameters
+from lifemask.trainer.domain.attempt import Attempt, AttemptId
+from lifemask.trainer.domain.training import Listing, Reply, Training
+from lifemask.trainer.domain.weights import Copied
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset whose chain holds and whose archive was hashed again. `trigger_word` is the one the person sealed."""
+
+    statement: Digest
+    archive_key: str
+    trigger_word: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the provider is told. `trainer` is `owner/name:version`; `webhook` an address for its callback, if any."""
+
+    trainer: str
+    archive_url: str
+    trigger_word: str
+    steps: int
+    rank: int
+    learning_rate: str
+    webhook: str | None
+
+
+class Attempts(Protocol):
+    """The rows. They are changed by the values that handlers return."""
+
+    async def of_run(self, user_id: str, run_id: str) -> Sequence[Attempt]:
+        """All attempts of a run, by number."""
+
+
+class Chain(Protocol):
+    """The run's chain of custody."""
+
+    async def prove(
+        self, user_id: str, run_id: str, statement: Digest, parameters: TrainingParameters
+    ) -> Dataset | Failure:
+        """Verifies every statement down to the upload and hashes the archive's bytes again.
+
+        `parameters` must be those that the person sealed with the upload.
+        """
+
+    async def seal_training(self, attempt: Attempt, dataset: Dataset, at: datetime) -> Digest | Failure:
+        """Seals what will be asked of the provider, before it is asked. The same again gives the same digest."""
+
+    async def seal_weights(
+        self, attempt: Attempt, training: Training, copied: Copied, at: datetime
+    ) -> Digest | Failure:
+        """Seals the weights that were copied out, and whether the provider's captions bore our names."""
+
+
+class Trainings(Protocol):
+    """The provider's trainings."""
+
+    async def prepare(self) -> None:
+        """Makes the destination of all trainings when it is not there; does nothing when called again."""
+
+    async def create(self, order: Order) -> Reply:
+        """THE paid call: sent at most once, never repeated in here. Raises nothing: every outcome is a reply."""
+
+    async def get(self, training: str) -> Training | None:
+        """The training as it is now; None when the provider knows none of this id."""
+
+    async def find(self, archive_path: str, since: datetime) -> Listing:
+        """All trainings created after `since` whose archive URL has exactly this path."""
+
+    async def cancel(self, training: str) -> Training | None:
+        """Ends a training; one that is over stays as it is. Returns it as `get` does."""
+
+
+class Weights(Protocol):
+    """What a training leaves at the provider, and our copy of it."""
+
+    async def copy_out(self, url: str | None, attempt: AttemptId) -> Copied | Failure:
+        """Streams the one weights file into our store, checked on the way; nothing is stored when it is unfit.
+
+        Raises Retryable(PROVIDER_UNAVAILABLE) when the transfer broke off.
+        """
+
+
+class Addresses(Protocol):
+    """Expiring addresses at which the provider reaches us. Equal arguments give equal addresses."""
+
+    def archive(self, key: str, expires_at: datetime) -> str:
+        """Where the archive is fetched."""
+
+    def callback(self, attempt: AttemptId, expires_at: datetime) -> str | None:
+        """Where an attempt's callback goes; None when our address is one the provider will not call."""
