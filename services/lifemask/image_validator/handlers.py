@@ -93,7 +93,7 @@ async def decide_on_set(
     news = await _tell(judged, Album(known), gallery)
     if len(usable_of(judged)) < quota.least:
         return [*news, _rejected(event, judged, quota)]
-    statement = await chain.seal(event, judged, policy=policy.digest, encoder=imaging.encoder, at=turn.got_at)
+    statement = await chain.seal(event, sealed, judged, policy=policy.digest, encoder=imaging.encoder, at=turn.got_at)
     if isinstance(statement, Failure):
         return [_failed(event, statement)]
     return [*news, Keep(Decided(event.user_id, event.run_id)), _validated(event, judged, statement)]
@@ -127,7 +127,7 @@ async def _make_good(
         data = await gallery.original(event.user_id, event.run_id, one.photo_id)
         seen = await imaging.examine(data) if data is not None else None
         if seen is None or not matches(seen.original, one, policy):
-            return Failure.of(FailureCode.CUSTODY_BROKEN, link="original")
+            return Failure.of(FailureCode.CUSTODY_BROKEN, link="original: missing or differs")
         photo = appraise(event.user_id, event.run_id, one.photo_id, place, seen, bound=True)
         if photo.clean and seen.clean:
             await gallery.keep_clean(photo, seen.clean)

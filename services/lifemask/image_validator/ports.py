@@ -19,9 +19,16 @@ class Custody(Protocol):
         """The sealed set in its order. Failure when the statement, the request or their numbers do not hold."""
 
     async def seal(
-        self, event: RunAccepted, photos: Sequence[Photo], *, policy: Digest, encoder: str, at: datetime
+        self,
+        event: RunAccepted,
+        sealed: Sequence[SealedPhoto],
+        photos: Sequence[Photo],
+        *,
+        policy: Digest,
+        encoder: str,
+        at: datetime,
     ) -> Digest | Failure:
-        """Seals the judgement on the whole set; repeating it gives the same digest."""
+        """Seals the judgement on each photo of the set, both in its order; repeating it gives the same digest."""
 
 
 class Gallery(Protocol):

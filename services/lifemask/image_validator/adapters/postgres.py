@@ -1,0 +1,90 @@
+"""The rows of the photos, under row-level security."""
+
+import json
+from dataclasses import asdict
+
+import asyncpg
+
+from lifemask.bus.rows import Connection, Rows
+from lifemask.contracts import RunId, UserId, Verdict
+from lifemask.image_validator.album import Album, Clean, Decided, Photo
+from lifemask.image_validator.domain import Kind, Measured
+
+_LIKENESS_BYTES = 32
+
+_KEEP = """
+insert into photo (user_id, run_id, photo_id, place, measured, faults, original, likeness, clean, clean_bytes,
+                   similar_to, bound, told, removed)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+on conflict (user_id, run_id, photo_id) do update
+set place = excluded.place, measured = excluded.measured, faults = excluded.faults, original = excluded.original,
+    likeness = excluded.likeness, clean = excluded.clean, clean_bytes = excluded.clean_bytes,
+    similar_to = excluded.similar_to, bound = excluded.bound, told = excluded.told, removed = excluded.removed
+"""
+_DECIDED = "insert into decided (user_id, run_id) values ($1, $2) on conflict do nothing"
+
+
+class PostgresPhotos:
+    """Reads the rows that `write_row` stores."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    async def of_run(self, user_id: UserId, run_id: RunId) -> Album:
+        async with self._rows.reading(user_id) as connection:
+            rows = await connection.fetch("select * from photo where user_id = $1 and run_id = $2", user_id, run_id)
+            decided = await connection.fetchval(
+                "select exists (select from decided where user_id = $1 and run_id = $2)", user_id, run_id
+            )
+        return Album({row["photo_id"]: _photo(row) for row in rows}, bool(decided))
+
+
+async def write_row(connection: Connection, row: object) -> None:
+    """Stores a row of the domain inside the finishing transaction."""
+    match row:
+        case Photo():
+            await connection.execute(_KEEP, *_values(row))
+        case Decided(user_id=user_id, run_id=run_id):
+            await connection.execute(_DECIDED, user_id, run_id)
+        case _:
+            raise TypeError(f"no such row: {type(row).__name__}")
+
+
+def _values(photo: Photo) -> tuple[object, ...]:
+    likeness = None if photo.likeness is None else photo.likeness.to_bytes(_LIKENESS_BYTES, "big")
+    clean, clean_bytes = (photo.clean.sha256, photo.clean.bytes) if photo.clean else (None, None)
+    return (
+        photo.user_id,
+        photo.run_id,
+        photo.photo_id,
+        photo.place,
+        json.dumps(asdict(photo.measured)),
+        [verdict.value for verdict in photo.faults],
+        photo.original,
+        likeness,
+        clean,
+        clean_bytes,
+        photo.similar_to,
+        photo.bound,
+        photo.told,
+        photo.removed,
+    )
+
+
+def _photo(row: asyncpg.Record) -> Photo:
+    measured = json.loads(row["measured"])
+    return Photo(
+        user_id=row["user_id"],
+        run_id=row["run_id"],
+        photo_id=row["photo_id"],
+        place=row["place"],
+        measured=Measured(**{**measured, "kind": Kind(measured["kind"])}),
+        faults=tuple(Verdict(code) for code in row["faults"]),
+        original=row["original"],
+        likeness=None if row["likeness"] is None else int.from_bytes(row["likeness"], "big"),
+        clean=None if row["clean"] is None else Clean(row["clean"], row["clean_bytes"]),
+        similar_to=row["similar_to"],
+        bound=row["bound"],
+        told=row["told"],
+        removed=row["removed"],
+    )

@@ -1,0 +1,36 @@
+"""From settings to the running image-validator."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from lifemask.bus import Service, open_bus
+from lifemask.contracts import Stage
+from lifemask.image_validator.adapters.custody import CustodyChain
+from lifemask.image_validator.adapters.imaging import open_imaging
+from lifemask.image_validator.adapters.postgres import PostgresPhotos, write_row
+from lifemask.image_validator.adapters.store import StoredGallery
+from lifemask.image_validator.handlers import HANDLERS, close_run
+from lifemask.image_validator.settings import ImageValidatorSettings
+from lifemask.objects import open_objects
+
+
+@asynccontextmanager
+async def image_validator(settings: ImageValidatorSettings) -> AsyncIterator[Service]:
+    """The service, ready to run; everything it opened is closed at the end."""
+    policy = settings.policy
+    with open_imaging(policy, settings.imaging_threads) as imaging:
+        async with (
+            open_objects(settings.objects) as objects,
+            open_bus("image-validator", Stage.VALIDATE, settings) as bus,
+        ):
+            yield bus.serve(
+                HANDLERS,
+                chain=CustodyChain(objects),
+                gallery=StoredGallery(objects, policy),
+                imaging=imaging,
+                photos=PostgresPhotos(bus.rows),
+                policy=policy,
+                quota=settings.quota,
+                writer=write_row,
+                on_end=close_run,
+            )

@@ -1,0 +1,1 @@
+"""What packing needs, by the outside thing that gives it."""
