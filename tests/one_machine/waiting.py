@@ -1,6 +1,7 @@
 """Waiting for what other processes do: a condition and a bound."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -60,7 +61,8 @@ class Part:
 
     def kill(self, *others: int) -> None:
         for pid in (self.pid, *others):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # a backend may just have ended by itself
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
 
     def close_pipe(self) -> None:

@@ -5,6 +5,7 @@ DIR/server.lock   held by every process of the server itself, so that one that o
 DIR/cluster/      what initdb makes
 """
 
+import contextlib
 import fcntl
 import importlib.util
 import os
@@ -13,7 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import psutil  # type: ignore[import-untyped]  # comes with the wheel, brings no
 from lifemask.cli.embedded.account import Account
 from lifemask.cli.embedded.process import EmbeddedPartError
 
-SOCKET_PREFIX = "lifemask-pg-"
+_SOCKET_PREFIX = "lifemask-pg-"
 _POLL = 0.02
 # Path of a Unix socket: 104 bytes on macOS, 108 on Linux, of which `/.s.PGSQL.5432.lock` takes 19.
 _LONGEST_SOCKET_DIR = 80
@@ -33,7 +34,6 @@ class Postmaster:
     """What a server tells about itself in postmaster.pid."""
 
     pid: int
-    socket_dir: Path
     ready: bool
 
 
@@ -57,12 +57,9 @@ class Cluster:
 
     def claim(self) -> int:
         """Waits for, then ends, a server that outlived its wrapper. The lock is for the new server to inherit."""
-        left = self.postmaster()  # a survivor removes its pid file, but not the folder its wrapper made
         signals = iter((signal.SIGINT, signal.SIGQUIT, signal.SIGKILL))
         refusal = f"a PostgreSQL in {self.data} does not end: stop it by hand"
         lock = self._lock("server.lock", refusal, lambda: self._end_survivor(next(signals, signal.SIGKILL)))
-        if left and left.socket_dir.name.startswith(SOCKET_PREFIX):
-            shutil.rmtree(left.socket_dir, ignore_errors=True)
         # After a kill of everything, the file would let the server wait for a stranger who got that pid.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         return lock
@@ -80,16 +77,36 @@ class Cluster:
         self._run_initdb(unfinished)
         unfinished.rename(self.data)
 
+    @contextlib.contextmanager
+    def sockets(self) -> Iterator[Path]:
+        """A private folder with a short name: a data directory may lie deeper than a socket's path can be long.
+
+        Its name is noted, so that the next start removes what a kill of everything has left.
+        """
+        note = self.home / "socket-dir"
+        with contextlib.suppress(FileNotFoundError):
+            _remove_sockets(Path(note.read_text()))
+        base = tempfile.gettempdir()
+        if len(base) + len(_SOCKET_PREFIX) + 9 > _LONGEST_SOCKET_DIR:  # mkdtemp adds a slash and 8 characters
+            base = "/tmp"  # noqa: S108  mkdtemp makes a folder of our own in it
+        folder = Path(tempfile.mkdtemp(prefix=_SOCKET_PREFIX, dir=base)).resolve()
+        self._account.give(folder)
+        note.write_text(str(folder))
+        try:
+            yield folder
+        finally:
+            _remove_sockets(folder)
+
     def postmaster(self) -> Postmaster | None:
         """None when no server runs, or it only just begins."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return None
-        if len(lines) < 5 or not lines[0].isdecimal():
+        if not (lines and lines[0].isdecimal()):
             return None
         ready = len(lines) > 7 and lines[7].strip() == "ready"
-        return Postmaster(int(lines[0]), Path(lines[4]), ready)
+        return Postmaster(int(lines[0]), ready)
 
     def _lock(self, name: str, refusal: str, on_wait: Callable[[], None] = lambda: None) -> int:
         fd = os.open(self.home / name, os.O_RDWR | os.O_CREAT, 0o600)
@@ -129,14 +146,9 @@ class Cluster:
             raise EmbeddedPartError(f"initdb in {self.home} failed: {done.stderr.strip() or done.stdout.strip()}")
 
 
-def make_socket_dir(account: Account) -> Path:
-    """A private folder with a short name: a data directory may lie deeper than a socket's path can be long."""
-    base = tempfile.gettempdir()
-    if len(base) + len(SOCKET_PREFIX) + 9 > _LONGEST_SOCKET_DIR:  # mkdtemp adds a slash and 8 characters
-        base = "/tmp"  # noqa: S108  mkdtemp makes a folder of our own in it
-    folder = Path(tempfile.mkdtemp(prefix=SOCKET_PREFIX, dir=base)).resolve()
-    account.give(folder)
-    return folder
+def _remove_sockets(folder: Path) -> None:
+    if folder.name.startswith(_SOCKET_PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def environment() -> dict[str, str]:

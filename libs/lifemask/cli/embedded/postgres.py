@@ -9,7 +9,6 @@ process that watches a pipe does the same; when that is killed too, the next sta
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from lifemask.cli.embedded.account import Account
-from lifemask.cli.embedded.cluster import Cluster, environment, make_socket_dir
+from lifemask.cli.embedded.cluster import Cluster, environment
 from lifemask.cli.embedded.process import EmbeddedPartError, announce, arguments, spawned, stop_event
 
 _START_PATIENCE = 60.0  # seconds; recovery after a crash reads the log since the last checkpoint
@@ -63,13 +62,13 @@ def server(
     lock = cluster.claim()
     try:
         cluster.initialize()
-        sockets = make_socket_dir(account)
-        try:
-            with _process(cluster, account, sockets, lock, fsync=fsync) as process, _guard(process.pid, sockets):
-                _await_ready(cluster, process, stop)
-                yield process, f"postgresql://postgres@/postgres?host={quote(str(sockets))}"
-        finally:
-            shutil.rmtree(sockets, ignore_errors=True)
+        with (
+            cluster.sockets() as sockets,
+            _process(cluster, account, sockets, lock, fsync=fsync) as process,
+            _guard(process.pid, sockets),
+        ):
+            _await_ready(cluster, process, stop)
+            yield process, f"postgresql://postgres@/postgres?host={quote(str(sockets))}"
     finally:
         os.close(lock)
         os.close(owner)
