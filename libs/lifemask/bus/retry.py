@@ -42,6 +42,7 @@ class Pause:
         self._limits = limits
         self._delay = limits.pause
         self._until = 0.0
+        self._probe: str | None = None
         self.reason: Misconfigured | None = None
 
     @property
@@ -61,11 +62,14 @@ class Pause:
         """Whether it is time to try one lane."""
         return time.monotonic() >= self._until
 
-    def probing(self) -> None:
-        """One lane was claimed as a probe; the next one only after the current delay."""
+    def probing(self, lane: str) -> None:
+        """This lane was claimed as a probe; the next one only after the current delay."""
+        self._probe = lane
         self._until = time.monotonic() + self._delay.total_seconds()
 
-    def ended(self) -> None:
-        """Something got through: the configuration is right again."""
-        self.reason = None
+    def got_through(self, lane: str) -> None:
+        """A lane's message was handled: if that lane is the probe, the configuration is right again."""
+        if lane != self._probe:
+            return
+        self.reason = self._probe = None
         self._delay = self._limits.pause

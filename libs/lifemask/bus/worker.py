@@ -162,8 +162,8 @@ class Worker:
             probe = []
             if self.pause.may_probe() and len(control) < room:
                 probe = await lanes.claim(connection, 1, self.limits.lease, control_only=False)
-                if probe:
-                    self.pause.probing()
+                for one in probe:
+                    self.pause.probing(one.lane)
             return control + probe
 
     async def _work(self, claimed: Claimed) -> None:
@@ -261,7 +261,7 @@ class Worker:
             await lanes.finish(connection, claimed, message)
             if outcomes and not await self.outbound.apply(connection, cause_of(message), outcomes):
                 log.info("run_events_dropped", type=message.type)
-        self.pause.ended()
+        self.pause.got_through(claimed.lane)
         if outcomes:
             self.signals.stored()
 
