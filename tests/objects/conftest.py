@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+
 from lifemask.objects import open_objects
 from lifemask.objects.port import ObjectStore
 from lifemask.testkit.objects import InMemoryObjects

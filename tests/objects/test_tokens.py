@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from lifemask.objects.tokens import BadToken, Ticket, Tokens, load_secret
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

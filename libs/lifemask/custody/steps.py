@@ -5,7 +5,7 @@ No floats anywhere; integers stay below 2^53.
 """
 
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -144,18 +144,34 @@ M = TypeVar("M", bound=Signed)
 
 @dataclass(frozen=True, slots=True)
 class Step(Generic[F, M]):
-    """One link: its position in the chain (from 1), its name and its two parts."""
+    """One link: its position in the chain (from 1), its name and its two parts.
+
+    `file` is the subject's name for a step whose subject is a file of its own.
+    """
 
     position: int
     name: str
     fields: type[F]
     manifest: type[M]
+    file: str | None = None
 
+    @property
+    def predicate_type(self) -> str:
+        """The type URI of its statements."""
+        return f"https://lifemask.dev/custody/{self.name}/v1"
+
+
+AnyStep = Step[Any, Any]
 
 UPLOAD: Final = Step(1, "upload", UploadFields, UploadManifest)
 VALIDATION: Final = Step(2, "validation", ValidationFields, ValidationManifest)
 DATASET: Final = Step(3, "dataset", DatasetFields, DatasetManifest)
 TRAINING: Final = Step(4, "training", TrainingFields, TrainingManifest)
-WEIGHTS: Final = Step(5, "weights", WeightsFields, NoManifest)
-PUBLICATION: Final = Step(6, "publication", PublicationFields, PublicationManifest)
-STEPS: Final[tuple[Step[Signed, Signed], ...]] = (UPLOAD, VALIDATION, DATASET, TRAINING, WEIGHTS, PUBLICATION)  # type: ignore[assignment] # each step is a Step of its own two parts
+WEIGHTS: Final = Step(5, "weights", WeightsFields, NoManifest, "lora.safetensors")
+PUBLICATION: Final = Step(6, "publication", PublicationFields, PublicationManifest, "lora.safetensors")
+STEPS: Final[tuple[AnyStep, ...]] = (UPLOAD, VALIDATION, DATASET, TRAINING, WEIGHTS, PUBLICATION)
+
+
+def attempts(step: AnyStep, attempt: int) -> int:
+    """The attempt that a statement of `step` carries within training attempt `attempt`: until the training it is 1."""
+    return 1 if step.position < TRAINING.position else attempt

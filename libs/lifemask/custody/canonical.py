@@ -1,0 +1,65 @@
+"""JSON with exactly one spelling: RFC 8785 bytes, no floats, integers below 2^53, no member twice."""
+
+import json
+from typing import Any, Final
+
+import rfc8785
+
+_LARGEST: Final = 2**53 - 1
+"""The largest integer that every JSON reader keeps exactly."""
+
+
+class NotCanonical(ValueError):
+    """Bytes that are not the one spelling of their value. The text quotes none of them."""
+
+
+def encode(value: dict[str, Any]) -> bytes:
+    """The one spelling of a value of dicts, lists, strings, integers, booleans and None. Raises NotCanonical."""
+    _refuse_floats(value)
+    try:
+        return rfc8785.dumps(value)
+    except (ValueError, RecursionError):
+        raise NotCanonical("a value without canonical form: a number too large or a text outside Unicode") from None
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    """The object that canonical bytes stand for. Raises NotCanonical."""
+    try:
+        value = json.loads(
+            data.decode(), object_pairs_hook=_object, parse_float=_refused, parse_constant=_refused, parse_int=_integer
+        )
+    except NotCanonical:
+        raise
+    except (ValueError, RecursionError):
+        raise NotCanonical("not JSON in UTF-8") from None
+    if not isinstance(value, dict):
+        raise NotCanonical("not a JSON object")
+    if encode(value) != data:
+        raise NotCanonical("JSON, but not in its RFC 8785 form")
+    return value
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(members)
+    if len(value) != len(members):
+        raise NotCanonical("a member appears twice")
+    return value
+
+
+def _integer(text: str) -> int:
+    value = int(text)
+    if abs(value) > _LARGEST:
+        raise NotCanonical("an integer is 2^53 or more")
+    return value
+
+
+def _refused(_text: str) -> Any:
+    raise NotCanonical("a number is not an integer")
+
+
+def _refuse_floats(value: object) -> None:
+    if isinstance(value, float):
+        raise NotCanonical("a number is not an integer")
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    for child in children:
+        _refuse_floats(child)

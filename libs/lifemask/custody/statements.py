@@ -1,0 +1,175 @@
+"""One statement: an in-toto Statement v1 about the bytes a step produced and the statement it started from.
+
+The payload (RFC 8785 bytes) is what digests and links name. Whatever is put around it in a file, such as a signed
+envelope, changes no link.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from lifemask.contracts import Digest, RunId
+from lifemask.custody.broken import CustodyBroken
+from lifemask.custody.canonical import NotCanonical, decode, encode
+from lifemask.custody.steps import AnyStep, Signed
+
+STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
+
+S = TypeVar("S", bound=Signed)
+
+
+class Sha256(Signed):
+    """The digest set of a subject: SHA-256 alone."""
+
+    sha256: Digest
+
+
+class Subject(Signed):
+    """A file that the statement is about."""
+
+    name: Annotated[str, Field(max_length=128)]
+    digest: Sha256
+
+
+class Common(Signed):
+    """The members that every predicate has. `owner` is the SHA-256 of owner.json, `at` RFC 3339 in UTC."""
+
+    owner: Digest
+    run: RunId
+    attempt: Annotated[int, Field(ge=1)]
+    previous: Digest | None
+    at: str
+
+
+class _Payload(Signed):
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+    type_: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
+    predicateType: str  # noqa: N815 # the field's name in in-toto
+    predicate: dict[str, Any]
+    subject: tuple[Subject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement's parts, checked for form but not yet against anything else."""
+
+    common: Common
+    fields: Signed
+    subjects: tuple[Subject, ...]
+
+
+class Owner(Signed):
+    """The run's erasable secret: 32 random bytes in hexadecimal, and whose run it is."""
+
+    salt: Digest
+    user: str
+    run: RunId
+
+    def manifest_salt(self, step: AnyStep, attempt: int) -> str:
+        """HMAC-SHA256 of the step's name and the attempt under the run's salt: hides what a manifest says."""
+        return self._keyed(f"{step.name}{attempt}")
+
+    def commitment(self, sha256: str) -> str:
+        """HMAC-SHA256 of a photo's digest (64 hexadecimal digits) under the run's salt."""
+        return self._keyed(sha256)
+
+    def _keyed(self, text: str) -> str:
+        return hmac.digest(bytes.fromhex(self.salt), text.encode(), hashlib.sha256).hex()
+
+
+def digest_of(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_statement(step: AnyStep, statement: Statement) -> bytes:
+    """The payload."""
+    parts = _Payload(
+        _type=STATEMENT_TYPE,
+        predicateType=step.predicate_type,
+        predicate={**statement.common.model_dump(mode="json"), **statement.fields.model_dump(mode="json")},
+        subject=statement.subjects,
+    )
+    return encode(parts.model_dump(mode="json"))
+
+
+def read_statement(step: AnyStep, payload: bytes) -> Statement:
+    """The statement in a payload. Raises CustodyBroken when it is not the one spelling of a statement of this step."""
+    parts = _read(_Payload, payload, f"{step.name}: statement")
+    if parts.predicateType != step.predicate_type:
+        raise CustodyBroken(f"{step.name}: statement is of another step")
+    common = {name: value for name, value in parts.predicate.items() if name in Common.model_fields}
+    fields = {name: value for name, value in parts.predicate.items() if name not in Common.model_fields}
+    statement = Statement(
+        _model(Common, encode(common), f"{step.name}: statement"),
+        _model(step.fields, encode(fields), f"{step.name}: statement"),
+        parts.subject,
+    )
+    read_time(statement.common.at, step)
+    return statement
+
+
+def write_manifest(manifest: Signed, salt: str) -> bytes:
+    """The manifest's file."""
+    return encode({"salt": salt, **manifest.model_dump(mode="json")})
+
+
+def read_manifest(model: type[S], data: bytes, salt: str, where: str) -> S:
+    """The manifest in a file with this salt. Raises CustodyBroken."""
+    members = _decoded(data, where)
+    if members.pop("salt", None) != salt:
+        raise CustodyBroken(f"{where} has another salt")
+    return _model(model, encode(members), where)
+
+
+def write_owner(owner: Owner) -> bytes:
+    """The file owner.json."""
+    return encode(owner.model_dump(mode="json"))
+
+
+def read_owner(data: bytes) -> Owner:
+    """The owner in its file. Raises CustodyBroken."""
+    return _read(Owner, data, "owner")
+
+
+def write_time(at: datetime) -> str:
+    """RFC 3339 in UTC with microseconds. Raises ValueError without a time zone."""
+    if at.tzinfo is None:
+        raise ValueError("a statement's time needs a time zone")
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def read_time(text: str, step: AnyStep) -> datetime:
+    """The time in a statement. Raises CustodyBroken."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise CustodyBroken(f"{step.name}: statement has no readable time") from None
+
+
+def _read(model: type[S], data: bytes, where: str) -> S:
+    _decoded(data, where)
+    return _model(model, data, where)
+
+
+def _model(model: type[S], data: bytes, where: str) -> S:
+    """A model whose one spelling is `data`: nothing missing, nothing more, nothing coerced."""
+    try:
+        found = model.model_validate_json(data, strict=True)
+    except ValidationError:
+        raise CustodyBroken(f"{where} is not of its form") from None
+    if encode(found.model_dump(mode="json")) != data:
+        raise CustodyBroken(f"{where} is not of its form")
+    return found
+
+
+def _decoded(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        return decode(data)
+    except NotCanonical as error:
+        raise CustodyBroken(f"{where} is not canonical: {error}") from None
