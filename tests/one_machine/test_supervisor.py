@@ -107,13 +107,18 @@ async def test_when_a_giver_dies_all_who_live_on_its_gifts_stop_before_it_starts
 
 
 async def test_a_giver_that_is_asked_to_restart_takes_its_dependents_along(journal: Journal, console: Console) -> None:
-    children = (journal.child("broker", "gift"), journal.child("service", after=("broker",), group=1))
+    children = (
+        journal.child("broker", "gift"),
+        journal.child("migration", "once", after=("broker",)),
+        journal.child("service", after=("migration",), group=1),
+    )
     async with household(console, *children) as supervisor:
         await supervisor.restart("broker")
-        assert journal.said("was given 2") == ["service"]
+        assert journal.said("was given 2") == ["migration", "service"]
         assert journal.said("stopped") == ["service", "broker"]
         await supervisor.restart("service")
-    assert journal.said("started") == ["broker", "service", "broker", "service", "service"]
+    whole = ["broker", "migration", "service"]
+    assert journal.said("started") == [*whole, *whole, "service"]
 
 
 async def test_stopped_children_stay_stopped_until_they_are_started(journal: Journal, console: Console) -> None:

@@ -41,12 +41,9 @@ class Keeper:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    def gifts(self) -> dict[str, str]:
+    def gifts(self) -> Environment:
         """The variables of this child and of all before it; the nearest wins."""
-        found: dict[str, str] = {}
-        for keeper in self.needs:
-            found |= keeper.gifts()
-        return {**found, **self._own_gifts}
+        return {**self._given(), **self._own_gifts}
 
     async def keep(self) -> None:
         """Runs until cancelled, or until the child has failed for good."""
@@ -78,14 +75,16 @@ class Keeper:
         free = not (self._house.stopping or self.held or self.is_ready)
         return free and all(keeper.is_ready for keeper in self.needs)
 
+    def _given(self) -> Environment:
+        return {name: value for keeper in self.needs for name, value in keeper.gifts().items()}
+
     async def _start(self) -> Process | None:
         async with self._starting:
             if not self._may_start():
                 return None
             if self.child.before_start:
                 self.child.before_start()
-            given = {name: value for keeper in self.needs for name, value in keeper.gifts().items()}
-            env = self.child.env(given)
+            env = self.child.env(self._given())
             self._process = await Process.spawn(self.child.argv, env, self._house.watch_fd, self._say)
             return self._process
 
