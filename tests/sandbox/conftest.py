@@ -10,7 +10,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from tests.sandbox.world import Outside, Provider, provider_at
 
-from lifemask.sandbox.server import listen, running_sandbox, serving
+from lifemask.sandbox.listening import listen, serving
+from lifemask.sandbox.server import running_sandbox
 
 os.environ["HF_HUB_DISABLE_XET"] = "1"  # read when huggingface_hub is first imported, which happens inside tests
 

@@ -128,6 +128,8 @@ async def test_a_deleted_version_is_gone_with_its_output(provider: Provider, out
     model = await provider.client.models.async_get("lifemask", "loras")
     assert model.latest_version is not None
     assert model.latest_version.id == version
+    listed = (await model.versions.async_list()).results
+    assert [each.id for each in listed] == [version]
 
     path = f"{provider.urls.replicate}/v1/models/lifemask/loras/versions/{version}"
     headers = {"authorization": f"Bearer {provider.urls.replicate_token}"}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from lifemask.runtime.watch import die_with_parent
+from lifemask.runtime.watch import WATCH_FD_VARIABLE, die_with_parent
 from lifemask.sandbox.server import open_sandbox
 from lifemask.sandbox.settings import RealTokenError, SandboxSettings, refuse_real_tokens
 from lifemask.sandbox.store import DataDirectoryTakenError
@@ -70,7 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     for name, field in SandboxSettings.model_fields.items():
         parser.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="VALUE", help=field.description)
     parser.add_argument("--ready-file", type=Path, metavar="FILE", help="written with the JSON line once it serves")
-    parser.add_argument("--watch-fd", type=int, metavar="N", help="ends when this inherited pipe reaches its end")
+    parser.add_argument(
+        "--watch-fd",
+        type=int,
+        metavar="N",
+        default=os.environ.get(WATCH_FD_VARIABLE),
+        help=f"ends when this inherited pipe reaches its end (default: {WATCH_FD_VARIABLE})",
+    )
     return parser
 
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lifemask.sandbox.store import Store
 
 _TRAINING_CALLS = ("create_training", "get_training", "list_trainings", "cancel_training", "output")
-_MODEL_CALLS = ("create_model", "get_model", "get_version", "delete_version", "webhook_secret", "account")
+_MODEL_CALLS = ("create_model", "get_model", "list_versions", "get_version", "delete_version")
+_ACCOUNT_CALLS = ("webhook_secret", "account")
 _REPO_CALLS = ("whoami", "create_repo", "delete_repo", "update_settings", "model_info", "list_models", "list_commits")
 _COMMIT_CALLS = ("validate_yaml", "preupload", "lfs_batch", "lfs_put", "lfs_verify", "commit")
 _READ_CALLS = ("paths_info", "tree", "resolve", "download")
@@ -31,7 +32,9 @@ Effect = Literal[
     "timing",
 ]
 
-_ANY_CALL = frozenset((*_TRAINING_CALLS, *_MODEL_CALLS, *_REPO_CALLS, *_COMMIT_CALLS, *_READ_CALLS, "smtp"))
+_ANY_CALL = frozenset(
+    (*_TRAINING_CALLS, *_MODEL_CALLS, *_ACCOUNT_CALLS, *_REPO_CALLS, *_COMMIT_CALLS, *_READ_CALLS, "smtp")
+)
 _WHERE: dict[Effect, frozenset[str]] = {
     "answer": _ANY_CALL,
     "delay": _ANY_CALL,

@@ -44,6 +44,7 @@ class Replicate:
             ("GET", "/v1/account", "account", self.account),
             ("POST", "/v1/models", "create_model", self.create_model),
             ("GET", model, "get_model", self.get_model),
+            ("GET", model + "/versions", "list_versions", self.list_versions),
             ("GET", version, "get_version", self.get_version),
             ("DELETE", version, "delete_version", self.delete_version),
             ("POST", version + "/trainings", "create_training", self.create_training),
@@ -100,6 +101,14 @@ class Replicate:
             return not_found()
         versions = self._models.versions(owner, name)
         return JSONResponse(model_on_the_wire(model, version_on_the_wire(versions[0]) if versions else None))
+
+    async def list_versions(self, request: Request) -> Response:
+        """All of them in one page: those of one destination, newest first."""
+        owner, name = request.path_params["owner"], request.path_params["name"]
+        if self._models.find(owner, name) is None:
+            return not_found()
+        results = [version_on_the_wire(training) for training in self._models.versions(owner, name)]
+        return JSONResponse({"previous": None, "next": None, "results": results})
 
     async def get_version(self, request: Request) -> Response:
         training = self._version(request)

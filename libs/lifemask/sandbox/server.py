@@ -3,15 +3,13 @@
 import asyncio
 import contextlib
 import secrets
-import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
@@ -21,8 +19,11 @@ from lifemask.sandbox.calls import Calls
 from lifemask.sandbox.faults import Faults
 from lifemask.sandbox.files import Outputs
 from lifemask.sandbox.hub import Hub
+from lifemask.sandbox.hub_access import HubAccess
+from lifemask.sandbox.hub_content import HubContent
 from lifemask.sandbox.ledger import Ledger
 from lifemask.sandbox.lfs import LargeFiles
+from lifemask.sandbox.listening import listen_all, serving
 from lifemask.sandbox.mail import Mailbox, serve_mail
 from lifemask.sandbox.models import Models
 from lifemask.sandbox.rendering import Rendering
@@ -32,9 +33,7 @@ from lifemask.sandbox.settings import SandboxSettings
 from lifemask.sandbox.store import Store
 from lifemask.sandbox.trainer import Trainer
 from lifemask.sandbox.webhooks import Webhooks
-from lifemask.sandbox.wire import HangUpProtocol, Wire
-
-_PARTS = ("port", "hub_port", "files_port", "smtp_port")
+from lifemask.sandbox.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ async def open_sandbox(settings: SandboxSettings) -> AsyncIterator[SandboxUrls]:
     """Serves until the context ends. Raises DataDirectoryTakenError, and OSError when a wanted port is taken."""
     async with AsyncExitStack() as stack:
         store = stack.enter_context(Store(settings.data))
-        sockets = stack.enter_context(_listen(settings, store))
+        sockets = stack.enter_context(listen_all(settings, store))
         urls = _urls(settings, {name: sock.getsockname()[1] for name, sock in sockets.items()})
         client = httpx.AsyncClient(timeout=settings.webhook_timeout_seconds, trust_env=False)
         parts = _Parts(settings, store, urls, await stack.enter_async_context(client))
@@ -112,7 +111,9 @@ class _Parts:
             secret=secret,
             link_seconds=settings.link_seconds,
         )
-        self.hub = Hub(repos=self.repos, large=self.large, settings=settings, base=urls.hub)
+        access = HubAccess(self.repos, settings)
+        self.hub = Hub(repos=self.repos, access=access, settings=settings, base=urls.hub)
+        self.hub_content = HubContent(repos=self.repos, large=self.large, access=access, base=urls.hub)
         self.ledger = Ledger(
             trainer=self.trainer,
             models=models,
@@ -130,7 +131,7 @@ class _Parts:
         plain = Wire(self.faults, self.calls, files.refuse)
         return {
             "port": _app(self.replicate.routes(api) + self.ledger.routes(), problems.http_error),
-            "hub_port": _app(self.hub.routes(hub), hub_errors.http_error),
+            "hub_port": _app(self.hub.routes(hub) + self.hub_content.routes(hub), hub_errors.http_error),
             "files_port": _app(self.outputs.routes(plain) + self.large.routes(plain), problems.http_error),
         }
 
@@ -158,36 +159,6 @@ def _urls(settings: SandboxSettings, ports: dict[str, int]) -> SandboxUrls:
     )
 
 
-@contextlib.contextmanager
-def _listen(settings: SandboxSettings, store: Store) -> Iterator[dict[str, socket.socket]]:
-    """One listening socket per part. The ports are remembered, so that URLs handed out survive a restart."""
-    remembered = store.load("ports.json", {})
-    with contextlib.ExitStack() as stack:
-        sockets = {}
-        for part in _PARTS:
-            sockets[part] = stack.enter_context(_bind(settings.host, getattr(settings, part), remembered.get(part, 0)))
-        store.save("ports.json", {part: sock.getsockname()[1] for part, sock in sockets.items()})
-        yield sockets
-
-
-def listen(host: str, port: int = 0) -> socket.socket:
-    """A listening socket. Without TCP_NODELAY, which asyncio forgets here, each answer would take 40 ms longer."""
-    sock = socket.create_server((host, port), backlog=256)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
-def _bind(host: str, wanted: int, remembered: int) -> socket.socket:
-    choices = [wanted] if wanted else [remembered, 0]
-    for port in choices:
-        try:
-            return listen(host, port)
-        except OSError:
-            if port == choices[-1]:
-                raise
-    raise AssertionError("unreachable: the last choice returns or raises")
-
-
 def _link_secret(store: Store) -> str:
     kept = store.load("links.json")
     if kept is None:
@@ -196,40 +167,7 @@ def _link_secret(store: Store) -> str:
     return str(kept)
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves signals to whoever runs the loop."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@asynccontextmanager
-async def serving(*apps: tuple[Starlette, socket.socket]) -> AsyncIterator[None]:
-    """Serves applications on listening sockets in the running loop, without touching signals or logging."""
-    servers = [_Server(_config(app)) for app, _ in apps]
-    tasks = [asyncio.create_task(server.serve([sock])) for server, (_, sock) in zip(servers, apps, strict=True)]
-    try:
-        yield
-    finally:
-        for server in servers:
-            server.should_exit = True
-        await asyncio.gather(*tasks)
-
-
-def _config(app: Starlette) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=HangUpProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=1,
-        timeout_keep_alive=30,
-    )
-
-
 async def _close_mail(server: asyncio.Server) -> None:
     server.close()
-    await asyncio.wait_for(server.wait_closed(), 1)
+    with contextlib.suppress(TimeoutError):  # a client that stays connected does not keep us
+        await asyncio.wait_for(server.wait_closed(), 1)
