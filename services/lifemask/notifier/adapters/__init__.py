@@ -1,0 +1,1 @@
+"""The ways to a person and to an app."""

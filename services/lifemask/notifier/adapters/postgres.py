@@ -1,0 +1,67 @@
+"""The notifications' rows. Never purged: a fact that is read again tells nobody twice."""
+
+from typing import Any
+
+import asyncpg
+
+from lifemask.bus.rows import Connection, Rows
+from lifemask.contracts import BY_TYPE, Digest, RunId, UserId
+from lifemask.contracts.event import Baton
+from lifemask.notifier.domain import Channel, Fact, Notification, Pending, Settled, State, Tried
+
+_PENDING = """
+insert into notification (user_id, id, run_id, outcome, is_terminal, channel, fact, since)
+values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (user_id, id) do nothing
+"""
+_TRIED = """
+update notification set tries = $3, tried_at = now()
+where user_id = $1 and id = $2 and state = 'pending' and tries = $3 - 1
+"""
+_SETTLED = """
+update notification set tries = $3, state = $4, tried_at = now(), settled_at = now()
+where user_id = $1 and id = $2 and state = 'pending'
+"""
+
+
+class PostgresNotifications:
+    """Reads the rows that `write_row` stores."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    async def find(self, user_id: UserId, notification: Digest) -> Notification | None:
+        async with self._rows.reading(user_id) as connection:
+            row = await connection.fetchrow(
+                "select * from notification where user_id = $1 and id = $2", user_id, notification
+            )
+        return _notification(row) if row else None
+
+    async def is_over(self, user_id: UserId, run_id: RunId) -> bool:
+        query = "select exists (select 1 from notification where user_id = $1 and run_id = $2 and is_terminal)"
+        async with self._rows.reading(user_id) as connection:
+            return bool(await connection.fetchval(query, user_id, run_id))
+
+
+async def write_row(connection: Connection, row: object) -> None:
+    """Stores a row of the domain inside the finishing transaction."""
+    await connection.execute(*_statement(row))
+
+
+def _statement(row: object) -> tuple[Any, ...]:
+    match row:
+        case Pending(notification=note):
+            fact = note.fact
+            is_terminal = fact.baton is Baton.ENDS
+            keys = (fact.user_id, note.id, fact.run_id, fact.ce_type, is_terminal)
+            return _PENDING, *keys, note.channel.value, fact.body(), note.since
+        case Tried(user_id=user_id, id=id_, tries=tries):
+            return _TRIED, user_id, id_, tries
+        case Settled(user_id=user_id, id=id_, tries=tries, state=state):
+            return _SETTLED, user_id, id_, tries, state.value
+    raise TypeError(f"no such row: {type(row).__name__}")
+
+
+def _notification(row: asyncpg.Record) -> Notification:
+    fact = BY_TYPE[row["outcome"]].read(row["fact"])
+    assert isinstance(fact, Fact)
+    return Notification(row["id"], Channel(row["channel"]), fact, row["since"], row["tries"], State(row["state"]))

@@ -1,0 +1,61 @@
+"""Mail by `aiosmtplib`, one connection per mail: a few a minute do not need one that stays."""
+
+import email.policy
+from collections.abc import Callable
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+
+import aiosmtplib
+
+from lifemask.contracts import Digest
+from lifemask.notifier.domain import Delivery, SmtpServer
+from lifemask.notifier.letter import Letter
+
+Clock = Callable[[], datetime]
+
+
+class SmtpMail:
+    """A mail server. `patience` in seconds bounds each step of the conversation."""
+
+    def __init__(self, server: SmtpServer, sender: Address, clock: Clock, *, patience: float) -> None:
+        self._server = server
+        self._sender = sender
+        self._clock = clock
+        self._patience = patience
+
+    async def send(self, address: str, letter: Letter, notification: Digest) -> Delivery:
+        message = compose(letter, notification, self._sender, Address(addr_spec=address), self._clock())
+        try:
+            await aiosmtplib.send(
+                message,
+                hostname=self._server.host,
+                port=self._server.port,
+                username=self._server.username,
+                password=self._server.password,
+                use_tls=self._server.tls,
+                start_tls=True if self._server.starttls else None,
+                timeout=self._patience,
+            )
+        except aiosmtplib.SMTPRecipientsRefused as refused:
+            # 5xx about the mailbox is for good; about the sender or the content it may be our own set-up
+            is_final = all(recipient.code >= 500 for recipient in refused.recipients)
+            return Delivery.REFUSED if is_final else Delivery.FAILED
+        except (aiosmtplib.SMTPException, OSError):
+            return Delivery.FAILED
+        return Delivery.ACCEPTED
+
+
+def compose(letter: Letter, notification: Digest, sender: Address, recipient: Address, at: datetime) -> EmailMessage:
+    """The mail. The message id carries the notification's, so that a mail that comes twice can be told as one."""
+    message = EmailMessage(email.policy.SMTP)
+    message["From"] = sender
+    message["To"] = recipient
+    message["Subject"] = letter.subject
+    message["Date"] = format_datetime(at)
+    message["Message-ID"] = f"<{notification}@{sender.domain}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(letter.text)
+    message.add_alternative(letter.html, subtype="html")
+    return message

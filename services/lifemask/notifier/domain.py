@@ -1,0 +1,159 @@
+"""Who is told what over which channel, and when to try again."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, StrEnum
+
+from lifemask.contracts import (
+    Digest,
+    ModelReady,
+    RunCanceled,
+    RunEvent,
+    RunFailed,
+    RunRejected,
+    RunStalled,
+    UserId,
+)
+
+Fact = ModelReady | RunRejected | RunFailed | RunCanceled | RunStalled
+
+
+class Channel(StrEnum):
+    """How somebody is told."""
+
+    EMAIL = "email"
+    WEBHOOK = "webhook"
+
+
+class State(StrEnum):
+    """Of a notification; only `pending` is ever left."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    SKIPPED = "skipped"
+    GAVE_UP = "gave_up"
+
+
+class Delivery(Enum):
+    """What one try came to."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    """For good: no repetition helps."""
+    FAILED = "failed"
+    """This time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One fact over one channel, under one id for all tries. `since`: when the fact reached us."""
+
+    id: Digest
+    channel: Channel
+    fact: Fact
+    since: datetime
+    tries: int = 0
+    state: State = State.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Row: to be told. Has no effect when the same was to be told before."""
+
+    notification: Notification
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """Row: try number `tries` failed."""
+
+    user_id: UserId
+    id: Digest
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Row: told, or never to be told."""
+
+    user_id: UserId
+    id: Digest
+    tries: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The first delay, by how much each next one is longer, the longest, and after how long to give up."""
+
+    first: timedelta = timedelta(seconds=5)
+    factor: float = 3
+    longest: timedelta = timedelta(hours=8)
+    patience: timedelta = timedelta(days=3)
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpServer:
+    """Where mail is handed in. `tls`: from the first byte. `starttls`: refuse to go on without it."""
+
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = None
+    tls: bool = False
+    starttls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An app's webhook: URL, and the secret as Standard Webhooks writes it (`whsec_…`)."""
+
+    url: str
+    secret: str
+
+
+def of(fact: Fact, channel: Channel, since: datetime) -> Notification:
+    """The notification of a fact over a channel."""
+    return Notification(notification_id(fact, channel), channel, fact, since)
+
+
+def notification_id(fact: Fact, channel: Channel) -> Digest:
+    """The one id over all retries and replays: SHA-256 of run, outcome and channel.
+
+    A run that stalls again in the same stage is still delayed there: that is told once.
+    """
+    outcome = f"{fact.ce_type}:{fact.stage}" if isinstance(fact, RunStalled) else fact.ce_type
+    return hashlib.sha256(f"{fact.user_id}\n{fact.run_id}\n{outcome}\n{channel}".encode()).hexdigest()
+
+
+def delay(notification: Digest, tries: int, schedule: Schedule) -> timedelta:
+    """How long to wait after failed try number `tries` (from 1).
+
+    Grows from `first` to `longest`; up to a quarter shorter by chance, so that many who failed at once do not come
+    again at once. The chance is a digest of id and number: the same at every redelivery.
+    """
+    exponent = min(tries - 1, 64)  # beyond, the number has no float; the longest delay is long reached
+    seconds = min(schedule.first.total_seconds() * schedule.factor**exponent, schedule.longest.total_seconds())
+    chance = int.from_bytes(hashlib.sha256(f"{notification}:{tries}".encode()).digest()[:8], "big") / 2**64
+    return timedelta(seconds=seconds * (1 - chance / 4))
+
+
+def wait_before_next(notification: Notification, now: datetime, schedule: Schedule) -> timedelta | None:
+    """The delay before the try after the next failed one; None when that would be too late to be of use."""
+    wait = delay(notification.id, notification.tries + 1, schedule)
+    return wait if now + wait - notification.since <= schedule.patience else None
+
+
+def webhook_body(notification: Notification) -> str:
+    """`{type, timestamp, data}` as Standard Webhooks has it; the same text at every try."""
+    fact: RunEvent = notification.fact
+    return json.dumps(
+        {
+            "type": fact.ce_type,
+            "timestamp": notification.since.isoformat(timespec="milliseconds"),
+            "data": fact.model_dump(mode="json", exclude_none=True),
+        },
+        separators=(",", ":"),
+    )

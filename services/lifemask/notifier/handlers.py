@@ -1,0 +1,149 @@
+"""A fact that ends a run is told once over each channel; each try is a message of its own."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from pydantic import Field
+
+from lifemask.bus.outcomes import Keep, Later, Outcome, Reminder, Retryable, Turn, on
+from lifemask.contracts import (
+    Digest,
+    ModelReady,
+    NotificationDelivered,
+    RunCanceled,
+    RunFailed,
+    RunId,
+    RunRejected,
+    RunStalled,
+)
+from lifemask.notifier.domain import (
+    Channel,
+    Delivery,
+    Fact,
+    Notification,
+    Pending,
+    Schedule,
+    Settled,
+    State,
+    Tried,
+    of,
+    wait_before_next,
+    webhook_body,
+)
+from lifemask.notifier.letter import write
+from lifemask.notifier.ports import Mail, Notifications, People, Webhooks
+
+
+class _Deliver(Reminder):
+    run_id: RunId
+    notification: Digest
+    tries: int = Field(default=0, ge=0)
+    """Failed tries before this one; a reminder of an older try is void."""
+
+
+class DeliverMail(_Deliver):
+    """Try to hand in a mail."""
+
+    ce_type: ClassVar[str] = "lifemask.notifier.deliver-mail.v1"
+
+
+class DeliverWebhook(_Deliver):
+    """Try to call an app's webhook."""
+
+    ce_type: ClassVar[str] = "lifemask.notifier.deliver-webhook.v1"
+
+
+async def tell_everybody(event: Fact, *, turn: Turn) -> Sequence[Outcome]:
+    """A terminal fact goes to the person and to the app, each in a chain of its own: neither waits for the other."""
+    return [*_begin(event, Channel.EMAIL, turn.got_at), *_begin(event, Channel.WEBHOOK, turn.got_at)]
+
+
+async def tell_app(event: RunStalled, *, turn: Turn) -> Sequence[Outcome]:
+    """A delay is ours to mend: the app may show it, the person gets no mail about it."""
+    return _begin(event, Channel.WEBHOOK, turn.got_at)
+
+
+async def deliver_mail(
+    reminder: DeliverMail, *, notifications: Notifications, people: People, mail: Mail, schedule: Schedule, turn: Turn
+) -> Sequence[Outcome]:
+    """One try. A store that is away counts as a failed one, so that days of it lose no mail."""
+    note = await _awaited(reminder, notifications)
+    if note is None:
+        return []
+    try:
+        address = await people.address(reminder.user_id)
+        if address is None:
+            return _settle(note, State.SKIPPED, note.tries)
+        letter = write(note.fact, await people.called(reminder.user_id, reminder.run_id))
+        delivery = await mail.send(address, letter, note.id)
+    except Retryable:
+        delivery = Delivery.FAILED
+    return _after(delivery, note, reminder, turn.got_at, schedule)
+
+
+async def deliver_webhook(
+    reminder: DeliverWebhook, *, notifications: Notifications, webhooks: Webhooks, schedule: Schedule, turn: Turn
+) -> Sequence[Outcome]:
+    """One try. A delay is not told any more when the run has ended."""
+    note = await _awaited(reminder, notifications)
+    if note is None:
+        return []
+    target = webhooks.target(reminder.user_id)
+    late = isinstance(note.fact, RunStalled) and await notifications.is_over(reminder.user_id, reminder.run_id)
+    if target is None or late:
+        return _settle(note, State.SKIPPED, note.tries)
+    delivery = await webhooks.call(target, note.id, webhook_body(note))
+    return _after(delivery, note, reminder, turn.got_at, schedule)
+
+
+def _begin(event: Fact, channel: Channel, since: datetime) -> list[Outcome]:
+    note = of(event, channel, since)
+    reminder = DeliverMail if channel is Channel.EMAIL else DeliverWebhook
+    first = reminder(user_id=event.user_id, run_id=event.run_id, notification=note.id)
+    return [Keep(Pending(note)), Later(first, timedelta(0))]
+
+
+async def _awaited(reminder: _Deliver, notifications: Notifications) -> Notification | None:
+    """The notification, unless it is settled or this reminder belongs to an earlier try of it."""
+    note = await notifications.find(reminder.user_id, reminder.notification)
+    is_due = note is not None and note.state is State.PENDING and note.tries == reminder.tries
+    return note if is_due else None
+
+
+def _after(
+    delivery: Delivery, note: Notification, reminder: _Deliver, now: datetime, schedule: Schedule
+) -> Sequence[Outcome]:
+    tries = note.tries + 1
+    if delivery is Delivery.ACCEPTED:
+        return _settle(note, State.DELIVERED, tries)
+    wait = wait_before_next(note, now, schedule)
+    if delivery is Delivery.REFUSED or wait is None:
+        return _settle(note, State.GAVE_UP, tries)
+    again = reminder.model_copy(update={"tries": tries})
+    return [Keep(Tried(reminder.user_id, note.id, tries)), Later(again, wait)]
+
+
+def _settle(note: Notification, state: State, tries: int) -> Sequence[Outcome]:
+    told = NotificationDelivered.model_validate(
+        {
+            **note.fact.run,
+            "notification": note.id,
+            "outcome": note.fact.ce_type,
+            "channel": note.channel.value,
+            "result": state.value,
+            "tries": tries,
+        }
+    )
+    return [Keep(Settled(note.fact.user_id, note.id, tries, state)), told]
+
+
+HANDLERS = (
+    on(ModelReady, tell_everybody),
+    on(RunRejected, tell_everybody),
+    on(RunFailed, tell_everybody),
+    on(RunCanceled, tell_everybody),
+    on(RunStalled, tell_app),
+    on(DeliverMail, deliver_mail),
+    on(DeliverWebhook, deliver_webhook),
+)

@@ -1,0 +1,124 @@
+"""What a person is written: what happened, whose move it is, the next step. Text and HTML say the same."""
+
+import html
+from dataclasses import dataclass
+from typing import Final
+
+from lifemask.contracts import ModelReady, Move, RunCanceled, RunFailed, RunRejected, app_of, sentence
+from lifemask.notifier.domain import Fact
+
+Section = tuple[str, tuple[str, ...]]
+"""A heading and its lines."""
+
+_MOVES: Final = {
+    Move.YOU: "Yours.",
+    Move.US: "Ours.",
+    Move.PROVIDER: "The training provider's.",
+    Move.NOBODY: "Nobody's: all is done.",
+}
+_STYLE: Final = "font-family:sans-serif;line-height:1.5;max-width:38em;margin:1em auto;color:#222"
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """How the person calls the model and its likeness; both None when the request is not known any more."""
+
+    name: str | None = None
+    trigger_word: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail before it is one."""
+
+    subject: str
+    sections: tuple[Section, ...]
+    footer: str
+
+    @property
+    def text(self) -> str:
+        """The plain text."""
+        blocks = ["\n".join((heading, *(f"  {line}" for line in lines))) for heading, lines in self.sections]
+        return "\n\n".join((self.subject, *blocks, f"-- \n{self.footer}")) + "\n"
+
+    @property
+    def html(self) -> str:
+        """The same as a page; every word of it escaped."""
+        blocks = "".join(
+            f'<h2 style="font-size:1em">{html.escape(heading)}</h2>\n<p>{"<br>".join(map(html.escape, lines))}</p>\n'
+            for heading, lines in self.sections
+        )
+        return (
+            f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(self.subject)}</title>'
+            f'</head>\n<body style="{_STYLE}">\n<h1 style="font-size:1.4em">{html.escape(self.subject)}</h1>\n{blocks}'
+            f'<p style="color:#777;font-size:.85em">{html.escape(self.footer)}</p>\n</body>\n</html>\n'
+        )
+
+
+def write(fact: Fact, called: Called) -> Letter:
+    """The letter about a fact."""
+    name = f"“{one_line(called.name)}”" if called.name and one_line(called.name) else "your model"
+    subject, sections = _about(fact, name, called)
+    footer = (
+        f"Run {fact.run_id}. You get this mail once, because {app_of(fact.user_id)} has your address for such news."
+    )
+    return Letter(subject[0].upper() + subject[1:], sections, footer)
+
+
+def one_line(text: str) -> str:
+    """A person's own words without line breaks or anything else that does not print."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
+def _about(fact: Fact, name: str, called: Called) -> tuple[str, tuple[Section, ...]]:
+    match fact:
+        case ModelReady():
+            return f"{name} is ready", _ready(fact, called)
+        case RunRejected():
+            return f"{name} needs more photos", (*_story(*_told(fact)), *_photos(fact))
+        case RunFailed():
+            return f"{name} could not be made", _story(*_told(fact))
+        case RunCanceled():
+            return f"{name} was cancelled", _story(*_cancelled(fact))
+    return f"{name} is delayed", _story(*_told(fact))
+
+
+def _story(what: str, move: Move, next_step: str) -> tuple[Section, ...]:
+    return ("What happened", (what,)), ("Whose move it is", (_MOVES[move],)), ("Next step", (next_step,))
+
+
+def _told(fact: "RunRejected | RunFailed | Fact") -> tuple[str, Move, str]:
+    """The catalogue's own words, which everybody else shows as well."""
+    assert not isinstance(fact, ModelReady | RunCanceled)
+    return fact.failure.what, fact.failure.move, fact.failure.next_step
+
+
+def _cancelled(fact: RunCanceled) -> tuple[str, Move, str]:
+    if fact.reason == "draft_expired":
+        what = "The photos were never submitted, so the draft was closed and its photos were deleted."
+        return what, Move.NOBODY, "Start a new run whenever you like."
+    return "The run was cancelled on request. Nothing was published.", Move.NOBODY, "Start a new run whenever you like."
+
+
+def _ready(fact: ModelReady, called: Called) -> tuple[Section, ...]:
+    word = f" Write {called.trigger_word} in a prompt where you want to be seen." if called.trigger_word else ""
+    place = (f"Model: {fact.model_id}, version {fact.version}", f"Model store: {fact.store_key}")
+    hub = (f"Private repository: {fact.hub_repo}, commit {fact.hub_commit}",) if fact.hub_repo else ()
+    return (
+        *_story(
+            "The model is trained and published; what was published was compared with what was trained.",
+            Move.NOBODY,
+            f"Use the model.{word}",
+        ),
+        ("Where it is", (*place, *hub, f"SHA-256 of the weights: {fact.weights}")),
+    )
+
+
+def _photos(fact: RunRejected) -> tuple[Section, ...]:
+    """Photos by their number in the set: file names stay where the person can erase them."""
+    unfit = tuple(
+        f"Photo {number}: {' '.join(sentence(code) for code in photo.verdicts)}"
+        for number, photo in enumerate(fact.photos, start=1)
+        if not photo.usable
+    )
+    return (("Photos that cannot be used", unfit),) if unfit else ()

@@ -1,0 +1,38 @@
+"""From settings to the running notifier."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from lifemask.bus.service import Service, open_bus
+from lifemask.contracts import Stage
+from lifemask.notifier.adapters.people import StoredPeople
+from lifemask.notifier.adapters.postgres import PostgresNotifications, write_row
+from lifemask.notifier.adapters.smtp import SmtpMail
+from lifemask.notifier.adapters.webhook import open_webhooks
+from lifemask.notifier.handlers import HANDLERS
+from lifemask.notifier.settings import NotifierSettings
+from lifemask.objects import open_objects
+
+
+@asynccontextmanager
+async def notifier(settings: NotifierSettings) -> AsyncIterator[Service]:
+    """The service, ready to run; everything it opened is closed at the end."""
+    async with (
+        open_objects(settings.objects) as objects,
+        open_webhooks(settings.targets, _now, patience=settings.webhook_timeout) as webhooks,
+        open_bus("notifier", Stage.NOTIFY, settings) as bus,
+    ):
+        yield bus.serve(
+            HANDLERS,
+            notifications=PostgresNotifications(bus.rows),
+            people=StoredPeople(objects),
+            mail=SmtpMail(settings.server, settings.sender, _now, patience=settings.mail_timeout),
+            webhooks=webhooks,
+            schedule=settings.schedule,
+            writer=write_row,
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
