@@ -11,18 +11,9 @@ from datetime import datetime
 from typing import Protocol
 
 from lifemask.contracts import Failure
+from lifemask.ingest.domain.changes import Change
 from lifemask.ingest.domain.photos import Photo
 from lifemask.ingest.domain.runs import Counts, Run, Sealing
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One visible change of a run: `seq` counts from 1 without gaps, `data` is JSON text."""
-
-    seq: int
-    kind: str
-    data: str
-    terminal: bool
 
 
 @dataclass(frozen=True, slots=True)

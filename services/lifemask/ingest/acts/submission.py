@@ -1,6 +1,6 @@
 """A draft is submitted: its set is closed first, so that whatever dies afterwards is finished by a reminder."""
 
-from lifemask.bus.outcomes import Keep, Later, Misconfigured, Retryable
+from lifemask.bus.outcomes import Keep, Later, Misconfigured, Outcome, Retryable
 from lifemask.ingest.acts.drafts import load
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.acts.photos import shown_photos
@@ -35,11 +35,10 @@ async def submit(office: Office, user_id: str, run_id: str) -> None:
 async def _close(office: Office, run: Run, counts: Counts) -> None:
     if needed := missing(counts, office.limits.photos_min):
         raise TooFewPhotos(run.id, counts.received, needed, await shown_photos(office, run.user_id, run.id))
-    ids = {"user_id": run.user_id, "run_id": run.id}
-    outcomes = [
+    outcomes: list[Outcome] = [
         Keep(Submitted(run.user_id, run.id, counts.received, counts.rejected)),
-        Later(SealUpload.model_validate(ids), office.limits.sealing_retry),
-        Later(GiveUp.model_validate(ids), office.limits.sealing_deadline, control=True),
+        Later(SealUpload(user_id=run.user_id, run_id=run.id), office.limits.sealing_retry),
+        Later(GiveUp(user_id=run.user_id, run_id=run.id), office.limits.sealing_deadline, control=True),
     ]
     await office.desk.commit(run.user_id, outcomes, cause=f"{run.id}:submitted", run_id=run.id)
 

@@ -10,14 +10,17 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from lifemask.contracts import (
-    TERMINAL,
     DatasetSealed,
+    ModelReady,
     ModelRevoked,
     NotificationDelivered,
     PhotosValidated,
     RunAccepted,
+    RunCanceled,
     RunCancelRequested,
     RunEvent,
+    RunFailed,
+    RunRejected,
     RunStalled,
     TrainingProgressed,
     TrainingStarted,
@@ -25,20 +28,21 @@ from lifemask.contracts import (
 )
 
 END: Final = "end"
-FOLDED: Final[frozenset[type[RunEvent]]] = frozenset(
-    {
-        RunAccepted,
-        RunCancelRequested,
-        PhotosValidated,
-        DatasetSealed,
-        TrainingStarted,
-        TrainingProgressed,
-        TrainingSucceeded,
-        ModelRevoked,
-        RunStalled,
-        NotificationDelivered,
-    }
-) | frozenset(kind for kind in TERMINAL if issubclass(kind, RunEvent))
+ENDS: Final[tuple[type[RunEvent], ...]] = (ModelReady, RunRejected, RunFailed, RunCanceled)
+"""The terminal facts."""
+FOLDED: Final[tuple[type[RunEvent], ...]] = (
+    RunAccepted,
+    RunCancelRequested,
+    PhotosValidated,
+    DatasetSealed,
+    TrainingStarted,
+    TrainingProgressed,
+    TrainingSucceeded,
+    ModelRevoked,
+    RunStalled,
+    NotificationDelivered,
+    *ENDS,
+)
 """Events that a run's view is made of (photos are rows of their own)."""
 _REPLACED: Final = (RunStalled, NotificationDelivered)
 
@@ -93,7 +97,7 @@ class Facts:
 def slot_of(event: RunEvent) -> str:
     """Where a fact is kept: one slot per thing that can be known once."""
     match event:
-        case _ if type(event) in TERMINAL:
+        case _ if isinstance(event, ENDS):
             return END
         case TrainingStarted() | TrainingProgressed():
             return f"{event.ce_type}:{event.attempt:04}"

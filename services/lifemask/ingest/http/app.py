@@ -25,6 +25,7 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
         docs_url=None,
         redoc_url=None,
         openapi_url="/v1/openapi.json",
+        generate_unique_id_function=lambda route: f"{route.tags[0]}_{route.name}",
     )
     app.state.office = office
     app.state.uploads = Places(limits.uploads_max)

@@ -48,6 +48,9 @@ SECURED: Final[dict[str, Any]] = {"security": [{"app": []}]}
 """For `openapi_extra` of routes that ask for a key."""
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The documented problem answers of a route."""
-    return {status: {"model": ProblemDocument, "description": "A problem document"} for status in statuses}
+def answers(*statuses: int, **others: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """The documented answers of a route: problem documents, and `others` as `http_<status>`."""
+    problems: dict[int | str, dict[str, Any]] = {
+        status: {"model": ProblemDocument, "description": "A problem document"} for status in statuses
+    }
+    return {**problems, **{int(name.removeprefix("http_")): answer for name, answer in others.items()}}

@@ -6,13 +6,13 @@ from fastapi import APIRouter, Request
 
 from lifemask.ingest.acts.callbacks import take_callback
 from lifemask.ingest.domain.signature import Signed
-from lifemask.ingest.http.auth import TheOffice, problems
+from lifemask.ingest.http.auth import TheOffice, answers
 from lifemask.ingest.http.bodies import whole
 
 router: Final = APIRouter(prefix="/v1/callbacks", tags=["callbacks"])
 
 
-@router.post("/replicate/{token}", responses=problems(400, 401, 404, 413, 503))
+@router.post("/replicate/{token}", responses=answers(400, 401, 404, 413, 503))
 async def replicate(request: Request, office: TheOffice, token: str) -> dict[str, str]:
     """A signed callback (Standard Webhooks) about one training attempt; a hint to look, nothing more."""
     limits = office.limits

@@ -1,7 +1,7 @@
 """Route of a run's live stream."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
@@ -9,24 +9,26 @@ from fastapi.responses import StreamingResponse
 from lifemask.ingest.acts.drafts import load
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.http import sse
-from lifemask.ingest.http.auth import SECURED, Owner, RunPath, TheOffice, problems
+from lifemask.ingest.http.auth import SECURED, Owner, RunPath, TheOffice, answers
 from lifemask.ingest.http.places import Places
 
 router: Final = APIRouter(prefix="/v1/users/{user}/runs/{run}/events", tags=["runs"])
+
+_EVENTS: Final[dict[str, Any]] = {
+    "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}},
+    "description": "Events `run` and `photo`: data holds `run`, the run as shown but for the app's labels, and in an "
+    "event `photo` that photo",
+}
+_NOTHING_MORE: Final[dict[str, Any]] = {
+    "description": "The run is over and nothing came after `Last-Event-ID`: do not reconnect"
+}
 
 
 @router.get(
     "",
     openapi_extra=SECURED,
     response_class=StreamingResponse,
-    responses={
-        200: {
-            "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}},
-            "description": "Events `run` (the whole run as shown) and `photo` (one photo, and the photos in numbers)",
-        },
-        204: {"description": "The run is over and nothing came after `Last-Event-ID`: do not reconnect"},
-    }
-    | problems(401, 404, 422, 429),
+    responses=answers(401, 404, 422, 429, http_200=_EVENTS, http_204=_NOTHING_MORE),
 )
 async def stream(
     request: Request,

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
-from lifemask.ingest.http.auth import TheOffice, problems
+from lifemask.ingest.http.auth import TheOffice, answers
 from lifemask.ingest.http.problems import Problem, not_found
 from lifemask.ingest.http.ranges import NotSatisfiable, Span, span_of
 from lifemask.ingest.ports import Download, LinkExpired, LinkUnknown
@@ -14,9 +14,8 @@ from lifemask.ingest.ports import Download, LinkExpired, LinkUnknown
 router: Final = APIRouter(prefix="/v1/objects", tags=["objects"])
 
 
-@router.api_route(
-    "/{token}", methods=["GET", "HEAD"], response_class=StreamingResponse, responses=problems(404, 410, 416)
-)
+@router.head("/{token}", include_in_schema=False)
+@router.get("/{token}", response_class=StreamingResponse, responses=answers(404, 410, 416))
 async def fetch(
     request: Request,
     office: TheOffice,

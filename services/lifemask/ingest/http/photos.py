@@ -14,7 +14,7 @@ from lifemask.ingest.acts.photos import receive_photo, shown_photos
 from lifemask.ingest.acts.refusals import DraftClosed
 from lifemask.ingest.domain.photos import PhotoResult, PhotoView, Shown, UploadStatus, plain_name
 from lifemask.ingest.domain.view import PhotosView, show_run
-from lifemask.ingest.http.auth import SECURED, Owner, RunPath, TheOffice, problems
+from lifemask.ingest.http.auth import SECURED, Owner, RunPath, TheOffice, answers
 from lifemask.ingest.http.bodies import chunks
 from lifemask.ingest.http.multipart import BadMultipart, boundary_of, parts
 from lifemask.ingest.http.places import Places
@@ -41,7 +41,7 @@ class UploadAnswer(Shown):
     """One result per file, in the order of the files, and the photos in numbers."""
 
     results: tuple[PhotoResult, ...]
-    photos: PhotosView
+    counts: PhotosView
 
 
 class PhotoPage(Shown):
@@ -50,7 +50,7 @@ class PhotoPage(Shown):
     photos: tuple[PhotoView, ...]
 
 
-@router.post("", openapi_extra=SECURED | _BODY, responses=problems(400, 401, 404, 408, 409, 413, 415, 422, 429))
+@router.post("", openapi_extra=SECURED | _BODY, responses=answers(400, 401, 404, 408, 409, 413, 415, 422, 429))
 async def add(request: Request, office: TheOffice, owner: Owner, run: RunPath) -> UploadAnswer:
     """Takes files of any field name. A file that is refused stops no other; the same file twice counts once."""
     boundary = _boundary(request)
@@ -61,17 +61,17 @@ async def add(request: Request, office: TheOffice, owner: Owner, run: RunPath) -
     if not results:
         raise _damaged("there is no file in it", run, results)
     numbers = show_run(*await load(office, owner, run), office.limits.photos_min).photos
-    return UploadAnswer(results=tuple(results), photos=numbers)
+    return UploadAnswer(results=tuple(results), counts=numbers)
 
 
-@router.get("", openapi_extra=SECURED, responses=problems(401, 404, 422))
+@router.get("", openapi_extra=SECURED, responses=answers(401, 404, 422))
 async def listed(office: TheOffice, owner: Owner, run: RunPath) -> PhotoPage:
     """Each photo with its verdict."""
     await load(office, owner, run)
     return PhotoPage(photos=tuple(await shown_photos(office, owner, run)))
 
 
-@router.delete("/{photo}", status_code=204, openapi_extra=SECURED, responses=problems(401, 404, 409, 422))
+@router.delete("/{photo}", status_code=204, openapi_extra=SECURED, responses=answers(401, 404, 409, 422))
 async def take_out(
     office: TheOffice, owner: Owner, run: RunPath, photo: Annotated[str, Path(pattern=UUID7_PATTERN)]
 ) -> None:

@@ -12,7 +12,7 @@ from lifemask.ingest.acts.office import Office
 from lifemask.ingest.acts.submission import submit
 from lifemask.ingest.domain.photos import Shown
 from lifemask.ingest.domain.view import RunView, show_run
-from lifemask.ingest.http.auth import SECURED, Owner, RunPath, TheOffice, problems
+from lifemask.ingest.http.auth import SECURED, Owner, RunPath, TheOffice, answers
 from lifemask.ingest.http.bodies import documented, read_json
 from lifemask.ingest.http.texts import plain
 
@@ -49,8 +49,9 @@ async def view(office: Office, user_id: str, run_id: str) -> RunView:
     "",
     status_code=201,
     openapi_extra=SECURED | documented(RunRequest),
-    responses={200: {"model": RunView, "description": "The run that this key began before"}}
-    | problems(401, 409, 413, 422),
+    responses=answers(
+        401, 409, 413, 422, http_200={"model": RunView, "description": "The run that this key began before"}
+    ),
 )
 async def begin(request: Request, response: Response, office: TheOffice, owner: Owner, key: _Key = None) -> RunView:
     """Begins a draft, which then takes photos."""
@@ -62,7 +63,7 @@ async def begin(request: Request, response: Response, office: TheOffice, owner: 
     return await view(office, owner, run_id)
 
 
-@router.get("", openapi_extra=SECURED, responses=problems(401, 422))
+@router.get("", openapi_extra=SECURED, responses=answers(401, 422))
 async def page(office: TheOffice, owner: Owner, cursor: Cursor = None, limit: Limit = 20) -> RunPage:
     """The user's runs, newest first."""
     found = await office.runs.page(owner, cursor, limit + 1)
@@ -70,13 +71,13 @@ async def page(office: TheOffice, owner: Owner, cursor: Cursor = None, limit: Li
     return RunPage(runs=shown, next=shown[-1].id if len(found) > limit else None)
 
 
-@router.get("/{run}", openapi_extra=SECURED, responses=problems(401, 404, 422))
+@router.get("/{run}", openapi_extra=SECURED, responses=answers(401, 404, 422))
 async def show(office: TheOffice, owner: Owner, run: RunPath) -> RunView:
     """One run."""
     return await view(office, owner, run)
 
 
-@router.post("/{run}/submit", status_code=202, openapi_extra=SECURED, responses=problems(401, 404, 409, 422))
+@router.post("/{run}/submit", status_code=202, openapi_extra=SECURED, responses=answers(401, 404, 409, 422))
 async def send_off(office: TheOffice, owner: Owner, run: RunPath) -> RunView:
     """Closes the set of photos and starts the run; 422 with every verdict while too few can be usable."""
     await submit(office, owner, run)
@@ -87,7 +88,7 @@ async def send_off(office: TheOffice, owner: Owner, run: RunPath) -> RunView:
     "/{run}/cancel",
     status_code=202,
     openapi_extra=SECURED,
-    responses={200: {"model": RunView, "description": "It was cancelled before"}} | problems(401, 404, 409, 422),
+    responses=answers(401, 404, 409, 422, http_200={"model": RunView, "description": "It was cancelled before"}),
 )
 async def call_off(response: Response, office: TheOffice, owner: Owner, run: RunPath) -> RunView:
     """Ends the run wherever it is; 409 once it has ended otherwise."""

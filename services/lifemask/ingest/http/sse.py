@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from lifemask.ingest.acts.office import Office
-from lifemask.ingest.ports import Change
+from lifemask.ingest.domain.changes import Change
 
 MEDIA_TYPE: Final = "text/event-stream"
 HEARTBEAT: Final = b": still here\n\n"

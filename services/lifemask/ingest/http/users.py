@@ -11,7 +11,7 @@ from lifemask.contracts.ids import UUID7_PATTERN
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.acts.refusals import NotFound
 from lifemask.ingest.domain.photos import Shown
-from lifemask.ingest.http.auth import SECURED, Owner, TheOffice, problems
+from lifemask.ingest.http.auth import SECURED, Owner, TheOffice, answers
 from lifemask.ingest.http.bodies import documented, read_json
 from lifemask.ingest.http.runs import Cursor, Limit
 from lifemask.ingest.ports import Model
@@ -74,7 +74,7 @@ class Contact(BaseModel):
     """One address, without a display name."""
 
 
-@router.get("", openapi_extra=SECURED, responses=problems(401, 422))
+@router.get("", openapi_extra=SECURED, responses=answers(401, 422))
 async def show(office: TheOffice, owner: Owner) -> UserView:
     """Whether the user has a model, and the newest one."""
     models = await office.runs.models(owner, None, 100)
@@ -86,7 +86,7 @@ async def show(office: TheOffice, owner: Owner) -> UserView:
     return UserView(user=owner.partition(".")[2], model_status=status)
 
 
-@router.get("/models", openapi_extra=SECURED, responses=problems(401, 422))
+@router.get("/models", openapi_extra=SECURED, responses=answers(401, 422))
 async def models(office: TheOffice, owner: Owner, cursor: Cursor = None, limit: Limit = 20) -> ModelPage:
     """The user's models, newest first."""
     found = await office.runs.models(owner, cursor, limit + 1)
@@ -94,7 +94,7 @@ async def models(office: TheOffice, owner: Owner, cursor: Cursor = None, limit: 
     return ModelPage(models=shown, next=shown[-1].id if len(found) > limit else None)
 
 
-@router.get("/models/{model}", openapi_extra=SECURED, responses=problems(401, 404, 422))
+@router.get("/models/{model}", openapi_extra=SECURED, responses=answers(401, 404, 422))
 async def model(office: TheOffice, owner: Owner, model: Annotated[str, Path(pattern=UUID7_PATTERN)]) -> FetchableModel:
     """One model with an expiring link to its weights."""
     if (found := await office.runs.model(owner, model)) is None:
@@ -102,7 +102,7 @@ async def model(office: TheOffice, owner: Owner, model: Annotated[str, Path(patt
     return _fetchable(office, found)
 
 
-@router.put("/contact", status_code=204, openapi_extra=SECURED | documented(Contact), responses=problems(401, 413, 422))
+@router.put("/contact", status_code=204, openapi_extra=SECURED | documented(Contact), responses=answers(401, 413, 422))
 async def contact(request: Request, office: TheOffice, owner: Owner) -> None:
     """Keeps the person's e-mail address under the user's own prefix."""
     limits = office.limits

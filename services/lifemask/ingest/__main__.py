@@ -1,0 +1,8 @@
+"""`python -m lifemask.ingest`."""
+
+from lifemask.ingest.settings import IngestSettings
+from lifemask.ingest.wiring import ingest
+from lifemask.runtime.main import run
+
+if __name__ == "__main__":
+    run("ingest", ingest, IngestSettings)

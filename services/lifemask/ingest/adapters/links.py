@@ -1,0 +1,60 @@
+"""Expiring links, as tokens in URLs of ours."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Final
+
+from lifemask.ingest.ports import CallbackTarget, Download, LinkExpired, LinkUnknown
+from lifemask.objects.keys import Key
+from lifemask.objects.port import ObjectMissing, ObjectStore
+from lifemask.objects.tokens import BadToken, Ticket, Tokens
+
+_LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
+_MEDIA_TYPES: Final = {"archive": "application/zip", "weights": "application/octet-stream"}
+
+
+class TokenLinks:
+    """The port `Links`. `public_url` is the base of our URLs as others see them."""
+
+    def __init__(self, objects: ObjectStore, tokens: Tokens, public_url: str) -> None:
+        self._objects = objects
+        self._tokens = tokens
+        self._base = public_url.rstrip("/")
+
+    def weights(self, store_key: str, expires_at: datetime) -> str:
+        return f"{self._base}/v1/objects/{self._tokens.mint(store_key, 'weights', expires_at)}"
+
+    def callback(self, token: str, now: datetime) -> CallbackTarget:
+        ticket = self._open(token, now)
+        user_id, _, rest = ticket.key.partition("/")
+        run_id, _, attempt = rest.partition("/")
+        if ticket.purpose != "callback" or not (attempt.isascii() and attempt.isdigit()):
+            raise LinkUnknown
+        return CallbackTarget(user_id, run_id, int(attempt))
+
+    async def find(self, token: str, now: datetime) -> Download:
+        ticket = self._open(token, now)
+        if (media_type := _MEDIA_TYPES.get(ticket.purpose)) is None:
+            raise LinkUnknown
+        if (info := await self._objects.head(Key(ticket.key))) is None:
+            raise LinkExpired
+        tag = f'"{info.bytes:x}-{int(info.modified_at.timestamp() * 1_000_000):x}"'
+        return Download(ticket.key, info.bytes, tag, media_type, ticket.key.rpartition("/")[2])
+
+    async def read(self, download: Download, start: int, end: int) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._objects.read(Key(download.key), start=start, end=end):
+                yield chunk
+        except ObjectMissing:  # deleted since; the answer has begun, so it stays short and the receiver sees it
+            return
+
+    def _open(self, token: str, now: datetime) -> Ticket:
+        try:
+            return self._tokens.open(token, now)
+        except BadToken:
+            pass
+        try:
+            self._tokens.open(token, _LONG_AGO)
+        except BadToken:
+            raise LinkUnknown from None
+        raise LinkExpired

@@ -1,0 +1,90 @@
+"""Settings of ingest beside those that all services share. Sizes in bytes, durations in seconds."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from lifemask.ingest.acts.office import Limits
+from lifemask.runtime.settings import ServiceSettings
+
+
+class IngestSettings(ServiceSettings):
+    """The API's limits, its callers, and the provider whose callbacks it checks."""
+
+    apps: Path = Path("./.lifemask/apps.json")
+    """JSON file of the apps that may call: per app its key's SHA-256."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins of browser pages that may call (JSON list); none by default."""
+    replicate_api_token: SecretStr = Field(default=SecretStr(""), validation_alias="REPLICATE_API_TOKEN")
+    """For asking the provider's webhook secret."""
+    replicate_base_url: str = Field(
+        default="https://api.replicate.com", validation_alias="REPLICATE_BASE_URL", pattern=r"^https?://[^/]+/?$"
+    )
+    """The provider's API, without `/v1`."""
+
+    photos_min: int = Field(default=12, ge=1)
+    """Usable photos that a run needs."""
+    photos_max: int = Field(default=100, ge=1, le=1000)
+    """Photos that a run may hold."""
+    photo_bytes_min: int = Field(default=10_000, ge=1)
+    photo_bytes_max: int = Field(default=10_000_000, ge=1)
+    upload_bytes_max: int = Field(default=1_100_000_000, ge=1)
+    """One upload request: 100 photos of 10 MB, and what surrounds them."""
+    json_bytes_max: int = Field(default=65_536, ge=1024)
+    callback_bytes_max: int = Field(default=10_000_000, ge=1024)
+    """The provider's success callbacks are large; it gives up on smaller limits."""
+    request_timeout: float = Field(default=30, gt=0)
+    """Until a request that is no stream is answered with 503."""
+    upload_idle: float = Field(default=30, gt=0)
+    """Longest silence of a sender in the middle of a body."""
+    draft_days: float = Field(default=7, gt=0)
+    """Until a draft that nobody submitted is closed."""
+    originals_hours: float = Field(default=24, ge=0)
+    """How long originals stay after the run's end."""
+    sealing_retry: float = Field(default=30, gt=0)
+    """When a submission that was interrupted is finished by itself."""
+    sealing_deadline: float = Field(default=3600, gt=0)
+    """When a submitted run whose upload could not be sealed has failed."""
+    link_minutes: float = Field(default=60, gt=0)
+    """Life of a link to weights."""
+    stream_poll: float = Field(default=0.25, gt=0)
+    """How often a live stream looks for changes."""
+    stream_heartbeat: float = Field(default=15, gt=0)
+    """Silence after which a live stream writes a comment."""
+    streams_max: int = Field(default=500, ge=1)
+    """Live streams at once in one process."""
+    uploads_max: int = Field(default=64, ge=1)
+    """Upload requests at once in one process; each holds about 3 MB."""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits as the acts use them."""
+        return Limits(
+            photos_min=self.photos_min,
+            photos_max=self.photos_max,
+            photo_bytes_min=self.photo_bytes_min,
+            photo_bytes_max=self.photo_bytes_max,
+            upload_bytes_max=self.upload_bytes_max,
+            json_bytes_max=self.json_bytes_max,
+            callback_bytes_max=self.callback_bytes_max,
+            request_timeout=timedelta(seconds=self.request_timeout),
+            upload_idle=timedelta(seconds=self.upload_idle),
+            draft_life=timedelta(days=self.draft_days),
+            sealing_retry=timedelta(seconds=self.sealing_retry),
+            sealing_deadline=timedelta(seconds=self.sealing_deadline),
+            link_life=timedelta(minutes=self.link_minutes),
+            stream_poll=timedelta(seconds=self.stream_poll),
+            stream_heartbeat=timedelta(seconds=self.stream_heartbeat),
+            streams_max=self.streams_max,
+            uploads_max=self.uploads_max,
+        )
+
+    @model_validator(mode="after")
+    def _limits_fit(self) -> Self:
+        if self.photos_min > self.photos_max:
+            raise ValueError("LIFEMASK_PHOTOS_MIN is larger than LIFEMASK_PHOTOS_MAX: no run could begin")
+        if self.photo_bytes_min > self.photo_bytes_max:
+            raise ValueError("LIFEMASK_PHOTO_BYTES_MIN is larger than LIFEMASK_PHOTO_BYTES_MAX: no photo would fit")
+        return self

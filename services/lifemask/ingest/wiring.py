@@ -1,0 +1,73 @@
+"""From settings to the running ingest."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import httpx
+
+from lifemask.bus.service import Bus, Service, open_bus
+from lifemask.contracts import Stage
+from lifemask.ingest.acts.office import Office
+from lifemask.ingest.adapters.apps import AppsFile
+from lifemask.ingest.adapters.custody import UploadCustody
+from lifemask.ingest.adapters.links import TokenLinks
+from lifemask.ingest.adapters.postgres import PostgresRuns
+from lifemask.ingest.adapters.replicate import ReplicateSecrets
+from lifemask.ingest.adapters.spans import TelemetrySpans
+from lifemask.ingest.adapters.store import StoredLeftovers, StoredNames, StoredOriginals, StoredPapers
+from lifemask.ingest.adapters.writing import RowWriter
+from lifemask.ingest.handlers import HANDLERS, on_end
+from lifemask.ingest.http.app import create_app
+from lifemask.ingest.settings import IngestSettings
+from lifemask.objects import open_objects
+from lifemask.objects.port import ObjectStore
+from lifemask.objects.tokens import Tokens, load_secret
+
+
+@asynccontextmanager
+async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
+    """The service with its API, ready to run; everything it opened is closed at the end."""
+    async with (
+        open_objects(settings.objects) as objects,
+        _provider(settings) as http,
+        open_bus("ingest", Stage.REQUEST, settings) as bus,
+    ):
+        office = _office(settings, objects, http, bus)
+        yield bus.serve(
+            HANDLERS,
+            app=create_app(office, settings.cors_origins),
+            runs=office.runs,
+            papers=office.papers,
+            custody=office.custody,
+            leftovers=StoredLeftovers(objects),
+            spans=TelemetrySpans(),
+            originals_kept=timedelta(hours=settings.originals_hours),
+            writer=RowWriter(settings.photos_min),
+            on_end=on_end,
+        )
+
+
+def _office(settings: IngestSettings, objects: ObjectStore, http: httpx.AsyncClient, bus: Bus) -> Office:
+    return Office(
+        desk=bus,
+        runs=PostgresRuns(bus.rows),
+        originals=StoredOriginals(objects),
+        names=StoredNames(objects, bus.rows),
+        papers=StoredPapers(objects),
+        custody=UploadCustody(objects),
+        links=TokenLinks(objects, Tokens(load_secret(settings.keys)), settings.public_url),
+        secrets=ReplicateSecrets(http),
+        apps=AppsFile(settings.apps),
+        clock=lambda: datetime.now(UTC),
+        limits=settings.limits,
+    )
+
+
+def _provider(settings: IngestSettings) -> httpx.AsyncClient:
+    """A client that takes the provider's token nowhere else: it follows no redirect."""
+    return httpx.AsyncClient(
+        base_url=settings.replicate_base_url,
+        headers={"Authorization": f"Bearer {settings.replicate_api_token.get_secret_value()}"},
+        timeout=10,
+    )
