@@ -19,7 +19,13 @@ _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR64 = struct.Struct("<4sIQI")
 _END = struct.Struct("<4s4H2IH")
+_PLAIN, _ZIP64 = 20, 45
+"""Version needed to extract, in tenths: 4.5 for zip64, 2.0 otherwise."""
 _STREAMED = 0x08
+"""Flag: checksum and sizes follow the data."""
+_HOW = (_STREAMED, 0, 0, 0x21)
+"""Flags, method, time and date of every member: streamed, stored, 1980-01-01 00:00."""
+_UNIX, _PLAIN_FILE = 3 << 8, 0o100644 << 16
 _MAX32, _MAX16 = 0xFFFFFFFF, 0xFFFF
 _ZIP64_EXTRA = 1
 
@@ -58,8 +64,8 @@ async def read_back(tape: Tape, sizes: Sequence[int]) -> ArchiveReport:
 
 async def _member(tape: Tape, size: int) -> tuple[_Entry, str]:
     offset = tape.position
-    signature, _, flags, method, *_, names, extras = _LOCAL.unpack(await tape.take(_LOCAL.size))
-    _expect(signature == b"PK\3\4" and flags == _STREAMED and method == 0, "a member's header is damaged")
+    *header, names, extras = _LOCAL.unpack(await tape.take(_LOCAL.size))
+    _expect(header == [b"PK\3\4", _PLAIN, *_HOW, 0, 0, 0], "a member's header is damaged")
     _expect(extras == 0, "a member's header has something extra")
     name = await tape.take(names)
     crc, digest = 0, hashlib.sha256()
@@ -80,8 +86,11 @@ async def _directory(tape: Tape, entries: Sequence[_Entry]) -> None:
 
 async def _listed(tape: Tape, entry: _Entry) -> None:
     fields = _CENTRAL.unpack(await tape.take(_CENTRAL.size))
-    signature, _, _, flags, method, _, _, crc, packed, size, names, extras, comments, *_, offset = fields
-    _expect(signature == b"PK\1\2" and flags == _STREAMED and method == 0, "the directory is damaged")
+    signature, made_by, needed, *how = fields[:7]
+    crc, packed, size, names, extras, comments, disk, internal, external, offset = fields[7:]
+    version = _ZIP64 if extras else _PLAIN
+    _expect((signature, made_by, needed) == (b"PK\1\2", _UNIX | version, version), "the directory is damaged")
+    _expect((*how, disk, internal, external) == (*_HOW, 0, 0, _PLAIN_FILE), "the directory is damaged")
     _expect(await tape.take(names) == entry.name, "the directory names another member")
     extra = await tape.take(extras)
     if offset == _MAX32 and len(extra) == 12 and struct.unpack("<2H", extra[:4]) == (_ZIP64_EXTRA, 8):
@@ -109,6 +118,7 @@ async def _end(tape: Tape, count: int, start: int, size: int) -> None:
 async def _end64(tape: Tape, head: bytes, count: int, start: int, size: int) -> None:
     at = tape.position - 4
     fields = _END64.unpack(head + await tape.take(_END64.size - 4))
+    _expect(fields[1:4] == (_END64.size - 12, _ZIP64, _ZIP64), "the large directory's end is damaged")
     _expect(fields[4:] == (0, 0, count, count, size, start), "the large directory's end and the directory differ")
     locator = _LOCATOR64.unpack(await tape.take(_LOCATOR64.size))
     _expect(locator == (b"PK\6\7", 0, at, 1), "the large directory's place is damaged")
