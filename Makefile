@@ -1,0 +1,63 @@
+# Targets with a line of help each; plain `make` prints them.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check fmt schemas lock bench clean
+
+help: ## print this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## build .venv with everything pinned in requirements.lock
+
+$(READY): requirements.lock pyproject.toml contracts/pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: no '$(PYTHON)' found. Install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "make: this is Python %d.%d; Lifemask runs on 3.11, 3.12 and 3.13. Name one: make PYTHON=python3.12" % v)'
+	@if command -v uv >/dev/null; then \
+	  echo "Building .venv with uv"; \
+	  uv venv --quiet --clear --python "$$(command -v $(PYTHON))" .venv && \
+	  VIRTUAL_ENV=.venv uv pip sync --quiet --require-hashes requirements.lock && \
+	  VIRTUAL_ENV=.venv uv pip install --quiet --no-deps --no-build-isolation -e contracts -e .; \
+	else \
+	  echo "Building .venv (the first time takes a minute or two)"; \
+	  $(PYTHON) -m venv --clear .venv && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e contracts -e .; \
+	fi
+	@touch $(READY)
+
+demo: $(READY) ## watch a folder of photos become a published model, on this machine alone
+	@$(BIN)/lifemask demo $(ARGS)
+
+up: $(READY) ## run the whole system on this machine, data in ./.lifemask
+	@$(BIN)/lifemask up $(ARGS)
+
+test: $(READY) ## run the tests with branch coverage
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-branch --cov-report=term:skip-covered -q $(ARGS)
+
+check: $(READY) ## lint, types, import rules, fresh schemas: seconds
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo --cache-dir .import_linter_cache
+	@$(BIN)/mypy
+	@$(BIN)/python -m tools.schemas --check
+
+fmt: $(READY) ## format the code and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+schemas: $(READY) ## generate schemas, examples and the OpenAPI document
+	@$(BIN)/python -m tools.schemas
+
+lock: ## pin all dependencies anew (needs uv)
+	@uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header --no-emit-package lifemask-contracts --no-emit-package lifemask \
+	  --quiet -o requirements.lock
+
+bench: $(READY) ## measure, as ratios against a floor in the same run
+	@$(BIN)/python -m bench $(ARGS)
+
+clean: ## remove everything that make built (not ./.lifemask)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
