@@ -129,11 +129,10 @@ async def test_a_run_that_ends_at_any_step_leaves_nothing_outside(looks: int) ->
     ordered = end(world)
     assert ordered[-1] == Later(TIDY, timedelta(0))
     world.publications.apply(Keep(Published(USER, RUN)))
-    assert world.publications.row
-    assert world.publications.row.state is State.WITHDRAWING
+    assert world.state() is State.WITHDRAWING
     outcomes = await tidy(world)
     assert outcomes[-1] == Later(TIDY.model_copy(update={"is_last": True}), LEFTOVERS_AFTER)
-    assert world.publications.row.state is State.WITHDRAWN
+    assert world.state() is State.WITHDRAWN
     assert world.is_empty_outside
 
 

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from lifemask.bus.outcomes import Keep, Outcome
 from lifemask.contracts import Failure, FailureCode, RunRequest, TrainingSucceeded
@@ -182,7 +183,7 @@ class KeepingTurn(SteppingTurn):
 
     rows: InMemoryPublications
 
-    async def commit(self, *outcomes: Outcome) -> None:  # type: ignore[override] # a test's rows take any outcome
+    async def commit(self, *outcomes: Outcome) -> None:
         await self.check()
         self.rows.apply(*outcomes)
 
@@ -198,7 +199,7 @@ class World:
     names: HubNames = NAMES
 
     @property
-    def ports(self) -> dict[str, object]:
+    def ports(self) -> dict[str, Any]:
         return {
             "chain": self.chain,
             "publications": self.publications,
@@ -211,6 +212,9 @@ class World:
         turn = KeepingTurn(epoch=epoch, lost_after=lost_after)
         turn.rows = self.publications
         return turn
+
+    def state(self) -> State | None:
+        return self.publications.row.state if self.publications.row else None
 
     @property
     def is_empty_outside(self) -> bool:

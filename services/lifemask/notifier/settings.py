@@ -53,7 +53,7 @@ class NotifierSettings(ServiceSettings):
     @property
     def sender(self) -> Address:
         """The sender's address. Raises ValueError."""
-        name, address = parseaddr(self.mail_from)
+        name, address = parseaddr(self.mail_from) if self.mail_from.isprintable() else ("", "")
         try:
             return Address(name, addr_spec=address)
         except (MessageError, ValueError, IndexError) as error:
