@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,16 +21,27 @@ _RECONNECT: Final = (0.2, 5.0)
 """First and longest wait before a lost stream is opened again, seconds."""
 
 
+_PASSING: Final = frozenset({429, 502, 503, 504})
+_WAITS: Final = (0.5, 1.0, 2.0, 5.0)
+"""Seconds before a call is sent again when the answer names no time of its own; the last is also the longest."""
+
+
+class _StreamOver(Exception):
+    """The run is over and nothing came after the last event."""
+
+
 class ApiProblem(Stop):
     """An answer that is a problem (RFC 9457): what happened, its code, and the next step."""
 
-    def __init__(self, status: int, body: Mapping[str, Any]) -> None:
+    def __init__(self, status: int, body: Mapping[str, Any], *, retry_after: float | None = None) -> None:
         what = str(body.get("detail") or body.get("title") or f"The API answered {status}.")
         super().__init__(what, str(body.get("next_step") or ""))
         self.status = status
         self.problem_code = str(body.get("code") or "")
         self.run_id = body.get("run_id")
         self.body = dict(body)
+        self.retry_after = retry_after
+        self.may_pass = status in _PASSING
         if status == httpx.codes.UNAUTHORIZED:
             self.code = Code.MISSING
             self.next_step = self.next_step or "Set LIFEMASK_APP_KEY to your app's key."
@@ -64,10 +75,13 @@ class Api:
 
     async def upload(self, user: str, run: str, photos: Sequence[Path]) -> list[Uploaded]:
         """Sends files in one multipart call, streamed from disk; one result per file, in their order."""
-        with contextlib.ExitStack() as open_files:
-            files = [("photos", (path.name, open_files.enter_context(path.open("rb")))) for path in photos]
-            body = await self._call("POST", f"{_run(user, run)}/photos", files=files, timeout=300.0)
-        return [Uploaded.model_validate(result) for result in _items(body, "photos", "results")]
+
+        async def send() -> Any:
+            with contextlib.ExitStack() as open_files:
+                files = [("photos", (path.name, open_files.enter_context(path.open("rb")))) for path in photos]
+                return await self._send("POST", f"{_run(user, run)}/photos", files=files, timeout=300.0)
+
+        return [Uploaded.model_validate(result) for result in (await _patiently(send))["results"]]
 
     async def remove(self, user: str, run: str, photo: str) -> None:
         """Takes a photo out of a draft."""
@@ -83,7 +97,7 @@ class Api:
 
     async def runs(self, user: str) -> list[Run]:
         """The user's runs, newest first."""
-        return [Run.model_validate(run) for run in _items(await self._call("GET", f"{_user(user)}/runs"), "runs")]
+        return [Run.model_validate(run) async for run in self._pages(f"{_user(user)}/runs", "runs")]
 
     async def run(self, user: str, run: str) -> Run:
         """One run."""
@@ -97,7 +111,7 @@ class Api:
     async def photos(self, user: str, run: str) -> list[Photo]:
         """The photos of a run with their verdicts, in order of arrival."""
         body = await self._call("GET", f"{_run(user, run)}/photos")
-        return [Photo.model_validate(photo) for photo in _items(body, "photos")]
+        return [Photo.model_validate(photo) for photo in body["photos"]]
 
     async def model(self, user: str, model: str) -> dict[str, Any]:
         """A published model with an expiring link to its weights."""
@@ -109,7 +123,7 @@ class Api:
         await self._call("PUT", f"{_user(user)}/contact", json={"email": email})
 
     async def events(self, user: str, run: str) -> AsyncIterator[ServerEvent]:
-        """The run's live events, from its first; a lost stream is opened again behind the last one seen. Endless."""
+        """The run's live events, from its first to its last; a lost stream is opened again behind the last one seen."""
         last_id: str | None = None
         wait = _RECONNECT[0]
         while True:
@@ -117,10 +131,12 @@ class Api:
                 async for event in self._stream(user, run, last_id):
                     last_id, wait = event.id or last_id, _RECONNECT[0]
                     yield event
+            except _StreamOver:
+                return
             except httpx.TransportError:
                 pass
             except ApiProblem as problem:
-                if problem.status < httpx.codes.INTERNAL_SERVER_ERROR:
+                if not problem.may_pass:
                     raise
             await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311  spreads reconnects, no secret
             wait = min(wait * 2, _RECONNECT[1])
@@ -129,13 +145,30 @@ class Api:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
         timeout = httpx.Timeout(_STREAM_SILENCE, connect=5)
         async with self._http.stream("GET", f"{_run(user, run)}/events", headers=headers, timeout=timeout) as response:
+            if response.status_code == httpx.codes.NO_CONTENT:
+                raise _StreamOver
             if response.is_error:
                 await response.aread()
                 raise _problem(response)
             async for event in read_events(response.aiter_lines()):
                 yield event
 
+    async def _pages(self, path: str, name: str) -> AsyncIterator[Any]:
+        cursor: str | None = None
+        while True:
+            body = await self._call("GET", path, params={"limit": 100} | ({"cursor": cursor} if cursor else {}))
+            for item in body[name]:
+                yield item
+            if not (cursor := body.get("next")):
+                return
+
     async def _call(self, method: str, path: str, **options: Any) -> Any:
+        async def send() -> Any:
+            return await self._send(method, path, **options)
+
+        return await _patiently(send)
+
+    async def _send(self, method: str, path: str, **options: Any) -> Any:
         try:
             response = await self._http.request(method, path, **options)
         except httpx.ConnectError:
@@ -156,14 +189,21 @@ def _problem(response: httpx.Response) -> ApiProblem:
         body = response.json()
     except ValueError:
         body = None
-    return ApiProblem(response.status_code, body if isinstance(body, dict) else {})
+    retry_after = response.headers.get("Retry-After", "")
+    wait = float(retry_after) if retry_after.isdecimal() else None
+    return ApiProblem(response.status_code, body if isinstance(body, dict) else {}, retry_after=wait)
 
 
-def _items(body: Any, *names: str) -> list[Any]:
-    """The list in an answer, which is one or holds one under a name."""
-    if isinstance(body, dict):
-        body = next((body[name] for name in names if name in body), [])
-    return list(body)
+async def _patiently(send: Callable[[], Awaitable[Any]]) -> Any:
+    """Sends again while the API is busy or lacks something of its own. Every call here may be repeated."""
+    for wait in _WAITS:
+        try:
+            return await send()
+        except ApiProblem as problem:
+            if not problem.may_pass:
+                raise
+            await asyncio.sleep(min(problem.retry_after if problem.retry_after is not None else wait, _WAITS[-1]))
+    return await send()
 
 
 def _user(user: str) -> str:

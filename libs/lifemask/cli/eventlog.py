@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from lifemask.cli.stops import Missing
@@ -16,6 +17,8 @@ from lifemask.contracts import BY_TYPE, BadEnvelope, Topic, read_envelope, split
 
 _PATIENCE: Final = 15.0
 """Seconds for a broker to answer."""
+_FETCH_WAIT_MS: Final = 50
+"""The embedded broker waits the full time before it answers."""
 _RANKS: Final = {ce_type: rank for rank, ce_type in enumerate(BY_TYPE)}
 _SHOWN_LENGTH: Final = 12
 
@@ -62,6 +65,7 @@ class EventLog:
 
     def __init__(self, brokers: str, prefix: str = "") -> None:
         self._brokers = brokers
+        self._servers = [broker.strip() for broker in brokers.split(",")]
         self._topics = [topic.named(prefix) for topic in Topic]
 
     async def read(self, wanted: Callable[[Logged], bool] = lambda _: True) -> list[Logged]:
@@ -89,33 +93,43 @@ class EventLog:
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
-        brokers = [broker.strip() for broker in self._brokers.split(",")]
+        places = await self._places()
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=brokers, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=50
+            bootstrap_servers=self._servers,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=50,
         )
         try:
-            async with asyncio.timeout(_PATIENCE):
-                await consumer.start()
-                known = await consumer.topics()
-        except (KafkaError, TimeoutError, OSError):
+            await consumer.start()
+            consumer.assign(places)
+            yield consumer, places
+        finally:
             await consumer.stop()
+
+    async def _places(self) -> list[TopicPartition]:
+        """All partitions of our topics; asked of all topics, because asking by name may create one."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await admin.start()
+                described = await admin.describe_topics()
+        except (KafkaError, TimeoutError, OSError):
             raise Missing(
                 f"No Kafka answers at {self._brokers}.",
                 "Start it with `lifemask up`, or set LIFEMASK_KAFKA to where it is.",
             ) from None
-        try:
-            partitions = [
-                TopicPartition(topic, number)
-                for topic in self._topics
-                if topic in known
-                for number in consumer.partitions_for_topic(topic) or ()
-            ]
-            if not partitions:
-                raise Missing(f"Kafka at {self._brokers} has none of our topics.", "Run `lifemask migrate` once.")
-            consumer.assign(partitions)
-            yield consumer, partitions
         finally:
-            await consumer.stop()
+            await admin.close()
+        places = [
+            TopicPartition(found["topic"], each["partition"])
+            for found in described
+            if found["topic"] in self._topics
+            for each in found["partitions"]
+        ]
+        if not places:
+            raise Missing(f"Kafka at {self._brokers} has none of our topics.", "Run `lifemask migrate` once.")
+        return places
 
 
 def _logged(record: ConsumerRecord) -> Logged:

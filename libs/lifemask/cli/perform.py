@@ -1,6 +1,7 @@
 """Runs a command's work and turns every end of it into an exit code and a sentence, never a traceback."""
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
@@ -25,16 +26,16 @@ def _ended(work: Work, out: Out, *, debug: bool) -> Code:
         return asyncio.run(_main(work, out)) or Code.DONE
     except Stop as stop:
         if debug:
-            raise
+            traceback.print_exc()
         out.problem(stop.what, stop.next_step, exit_code=int(stop.code))
         return stop.code
     except KeyboardInterrupt:
         return Code.INTERRUPTED
     except BrokenPipeError:
         return Code.DONE  # whoever read our output has seen enough
-    except Exception as error:  # the one place where a fault of ours meets a person
+    except Exception as error:  # noqa: BLE001  the one place where a fault of ours meets a person
         if debug:
-            raise
+            traceback.print_exc()
         out.problem(f"A fault of ours: {type(error).__name__}: {error}", "Run it again with --debug to see where.")
         return Code.FAILED
 

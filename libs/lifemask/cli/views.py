@@ -97,6 +97,7 @@ class Run(_View):
     cost: Cost | None = None
     attempts: tuple[dict[str, Any], ...] = ()
     timings: dict[str, str | float | None] = Field(default_factory=dict)
+    metadata: dict[str, str] = Field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:

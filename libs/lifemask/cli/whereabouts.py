@@ -41,7 +41,7 @@ class Whereabouts:
             url=env.get("LIFEMASK_URL") or up.get("url"),
             key=env.get("LIFEMASK_APP_KEY") or up.get("app_key"),
             app=env.get("LIFEMASK_APP") or up.get("app"),
-            kafka=env.get("LIFEMASK_KAFKA") or up.get("kafka"),
+            kafka=env.get("LIFEMASK_KAFKA") or up.get("kafka") or (_embedded_kafka(data) if up else None),
             topic_prefix=env.get("LIFEMASK_TOPIC_PREFIX") or up.get("topic_prefix") or "",
         )
 
@@ -70,6 +70,14 @@ class Whereabouts:
             return user_id(app, own)
         except ValueError as error:
             raise WrongUsage(f"{user!r} is not a user's id.", f"It must be so: {error}.") from None
+
+
+def _embedded_kafka(data: Path) -> str | None:
+    """Where the embedded broker is now; it has another port after each start."""
+    try:
+        return (data / "run" / "kafka.ready").read_text()
+    except OSError:
+        return None
 
 
 def _read(path: Path) -> dict[str, Any]:

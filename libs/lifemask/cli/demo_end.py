@@ -1,0 +1,78 @@
+"""The end of the demonstration: where the model is, the mail, the cost, the trace, and the whole event log."""
+
+import asyncio
+import time
+from typing import Any, Final
+
+import httpx
+
+from lifemask.cli.eventlog import EventLog, Logged
+from lifemask.cli.machine import Machine
+from lifemask.cli.out import Out
+from lifemask.cli.tables import events_table, facts_table
+from lifemask.cli.training import trace_id
+from lifemask.cli.views import Run
+from lifemask.contracts import ModelReady, NotificationDelivered
+from lifemask.contracts.ids import user_id
+
+_PATIENCE: Final = 10.0
+"""Seconds for the mail and its event, which follow the terminal fact."""
+_POLL: Final = 0.1
+_MAIL_LINES: Final = 6
+
+
+async def tell_the_end(out: Out, machine: Machine, run: Run, *, user: str, contact: str) -> None:
+    """Prints everything that can be seen from outside after the terminal fact."""
+    events = await _event_log(machine, user_id(machine.app or "", user), run.id)
+    mail = await _mail(machine, contact)
+    rows = _rows(machine, run, events)
+    for event in events:
+        out.fact("event", **event.as_fields())
+    out.fact("mail", **({"subject": mail["subject"], "text": mail["text"]} if mail else {"subject": None}))
+    out.fact("result", **rows)
+    out.show("\n[bold]Event log[/]")
+    out.show(events_table(events))
+    out.show("\n[bold]Mail[/]")
+    out.show(facts_table({"to": contact, "subject": mail["subject"], "text": _first_lines(mail)} if mail else {}))
+    out.show("\n[bold]Model[/]" if run.model else "\n[bold]Run[/]")
+    out.show(facts_table(rows))
+
+
+def _rows(machine: Machine, run: Run, events: list[Logged]) -> dict[str, str]:
+    rows = {"status": run.status, "run": run.id, "trace": trace_id(run.id)}
+    ready = next((event.facts for event in events if event.type == ModelReady.ce_type), None)
+    if ready and run.model:
+        hub = f"{machine.sandbox.get('hub', '')}/{ready['hub_repo']}" if ready.get("hub_repo") else "(not published)"
+        rows |= {
+            "model": f"{run.model.id}  version {ready['version']}",
+            "store": f"{machine.objects}/{ready['store_key']}",
+            "hub": hub,
+            "weights": f"{ready['bytes']} bytes, sha256 {ready['weights']}",
+        }
+    if run.cost:
+        rows["cost"] = f"${run.cost.billed} billed by the sandbox, ${run.cost.estimated} estimated before"
+    return rows
+
+
+async def _event_log(machine: Machine, key: str, run_id: str) -> list[Logged]:
+    """The user's records, once the notification of the run is among them or nobody waits for it any longer."""
+    log = EventLog(machine.kafka, machine.topic_prefix)
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        found = await log.read(lambda event: event.user_id == key)
+        told = any(event.type == NotificationDelivered.ce_type and event.run_id == run_id for event in found)
+        if told or time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(_POLL)
+
+
+async def _mail(machine: Machine, contact: str) -> dict[str, Any] | None:
+    """The newest mail to the contact, as the sandbox's mail server got it."""
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        mails = (await http.get(machine.sandbox["mails"])).raise_for_status().json()
+    return next((mail for mail in reversed(mails) if contact in mail["to"]), None)
+
+
+def _first_lines(mail: dict[str, Any]) -> str:
+    lines = [line for line in str(mail.get("text") or "").splitlines() if line.strip()]
+    return "\n".join(lines[:_MAIL_LINES])

@@ -1,0 +1,108 @@
+"""The whole system on this machine, running for as long as a block lasts. `up` and `demo` live in such a block."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lifemask.cli.chosen import Environment, Parts
+from lifemask.cli.embedded.process import announced as address_in
+from lifemask.cli.house import APP, announced, make_keys, occupied
+from lifemask.cli.plan import PORTS, plan, service_environment
+from lifemask.cli.ports import choose_ports
+from lifemask.cli.stops import Missing
+from lifemask.cli.supervisor import Console, StartError, Supervisor, supervised
+
+_PATIENCE = 90.0  # seconds; a first start makes a database, and others may use the machine
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where everything is. `app_key` is None when the apps are the environment's and no key was given with them."""
+
+    url: str
+    app: str | None
+    app_key: str | None
+    parts: Parts
+    services: dict[str, str]
+    kafka: str
+    postgres: str
+    objects: str
+    topic_prefix: str
+    sandbox: dict[str, str]
+    data: Path
+    supervisor: Supervisor
+
+    def for_clients(self) -> dict[str, Any]:
+        """The content of up.json."""
+        return {
+            "url": self.url,
+            "app": self.app,
+            "app_key": self.app_key,
+            "kafka": None if self.parts.kafka else self.kafka,
+            "topic_prefix": self.topic_prefix,
+            "sandbox": self.sandbox,
+            "services": self.services,
+            "pid": os.getpid(),
+        }
+
+
+@asynccontextmanager
+async def running(environment: Environment, data: Path, console: Console, *, port: int = 0) -> AsyncIterator[Machine]:
+    """Starts everything, ready at the block's begin, stopped after its end. `port`: the API's, 0 for any free one.
+
+    Raises Missing when it cannot start, and the supervisor's Interrupted after Ctrl-C.
+    """
+    with occupied(data) as home:
+        key = make_keys(home)
+        try:
+            ports = choose_ports(PORTS, home, {"ingest": port})
+        except OSError:
+            raise Missing(f"Port {port} is in use by another program.", "Choose another with --port.") from None
+        try:
+            async with supervised(plan(environment, home, ports), console, _PATIENCE) as supervisor:
+                machine = _describe(environment, home, ports, key, supervisor)
+                with announced(home, machine.for_clients()):
+                    yield machine
+        except StartError as error:
+            raise Missing(f"Lifemask did not start: {error}", f"The logs are in {home / 'logs'}.") from None
+
+
+def _describe(environment: Environment, data: Path, ports: dict[str, int], key: str, supervisor: Supervisor) -> Machine:
+    parts = Parts.of(environment)
+    told = service_environment(environment, data, ports)
+    own_apps = not environment.get("LIFEMASK_APPS")
+    return Machine(
+        url=f"http://127.0.0.1:{ports['ingest']}",
+        app=APP if own_apps else environment.get("LIFEMASK_APP"),
+        app_key=key if own_apps else environment.get("LIFEMASK_APP_KEY"),
+        parts=parts,
+        services={
+            name.replace("_", "-"): f"http://127.0.0.1:{ports[name]}"
+            for name in ports
+            if name not in {"replicate", "hub", "files", "smtp"}
+        },
+        kafka=environment.get("LIFEMASK_KAFKA") or address_in(data / "run" / "kafka.ready") or "",
+        postgres=environment.get("LIFEMASK_POSTGRES") or address_in(data / "run" / "postgres.ready") or "",
+        objects=told["LIFEMASK_OBJECTS"],
+        topic_prefix=told["LIFEMASK_TOPIC_PREFIX"],
+        sandbox=_sandbox(parts, ports),
+        data=data,
+        supervisor=supervisor,
+    )
+
+
+def _sandbox(parts: Parts, ports: dict[str, int]) -> dict[str, str]:
+    if not parts.sandbox:
+        return {}
+    api = f"http://127.0.0.1:{ports['replicate']}"
+    return {
+        "replicate": api,
+        "hub": f"http://127.0.0.1:{ports['hub']}",
+        "smtp": f"smtp://127.0.0.1:{ports['smtp']}",
+        "ledger": f"{api}/ledger",
+        "mails": f"{api}/mails",
+        "faults": f"{api}/faults",
+    }

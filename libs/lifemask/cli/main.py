@@ -1,0 +1,30 @@
+"""`lifemask`: the command, its subcommands, and the promise that no traceback is shown to a person."""
+
+import typer
+
+from lifemask.cli.demo import demo
+from lifemask.cli.events import events, listen
+from lifemask.cli.migrate import migrate
+from lifemask.cli.runs import run, runs
+from lifemask.cli.train import train
+from lifemask.cli.up import up
+
+app = typer.Typer(
+    help="Turns one person's photos into that person's own published LoRA model, provably.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 the run or the check failed, 2 wrong usage, 3 a service or setting is missing.",
+)
+for command in (up, demo, train, runs, run, events, listen, migrate):
+    app.command()(command)
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    app(prog_name="lifemask")
+
+
+if __name__ == "__main__":
+    main()
