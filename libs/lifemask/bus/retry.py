@@ -63,7 +63,7 @@ class Pause:
         return time.monotonic() >= self._until
 
     def probing(self, lane: str) -> None:
-        """This lane was claimed as a probe; the next one only after the current delay."""
+        """Remembers the lane claimed as a probe; the next one comes only after the current delay."""
         self._probe = lane
         self._until = time.monotonic() + self._delay.total_seconds()
 

@@ -71,8 +71,8 @@ class ServiceSettings(BaseSettings):
     """Longest silence of the Kafka consumer or of a loop before the process ends itself."""
     outbox_retention_days: int = Field(default=7, ge=0)
     """How long sent events stay in the outbox; 0 keeps them for ever (embedded broker)."""
-    inbox_retention_days: int = Field(default=7, ge=1)
-    """How long done messages stay in the inbox for deduplication."""
+    inbox_retention_days: int = Field(default=7, ge=0)
+    """How long done messages stay in the inbox for deduplication; 0 keeps them for ever (embedded broker)."""
     kafka_session_timeout_ms: int = Field(default=10_000, ge=1000)
     """A real Kafka refuses less than 6000; the embedded broker takes 2000."""
     kafka_heartbeat_ms: int = Field(default=3000, ge=100)
