@@ -45,7 +45,7 @@ POLICY = Policy(
     skew=timedelta(minutes=10),
     looks=Pace(2 * SECOND, 1.5, 30 * SECOND),
     reconciles=Pace(5 * SECOND, 2, 300 * SECOND),
-    watches=Pace(2 * SECOND, 2, 3600 * SECOND),
+    watches=Pace(2 * SECOND, 2, 1800 * SECOND),
     fetches=3,
 )
 

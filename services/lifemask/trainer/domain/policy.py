@@ -17,14 +17,17 @@ class Pace:
 
     def delay(self, tries: int) -> timedelta:
         """How long to wait after `tries` waits."""
-        return min(self.first * self.growth ** min(tries, _MOST_GROWTH), self.longest)
+        grown = self.first.total_seconds() * self.growth ** min(tries, _MOST_GROWTH)
+        return timedelta(seconds=min(grown, self.longest.total_seconds()))
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """`trainer` is `owner/name:version`; `price` US dollars a second; `skew` how far the provider's clock may be off.
 
-    `fetches`: how often the weights are fetched before the run fails.
+    `reconciles` spaces listings for a lost answer and repeated fetches of the weights.
+    `fetches`: how often the weights are fetched before the run fails. The longest of `watches` stays below the hour
+    after which the provider forgets a training's input, so that each training is seen while it can be recognised.
     """
 
     trainer: str

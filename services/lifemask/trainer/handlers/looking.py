@@ -10,7 +10,7 @@ from lifemask.trainer.domain.planning import find_attempt
 from lifemask.trainer.domain.policy import Policy
 from lifemask.trainer.domain.training import END_STATES, Fate, Training, bill_of, dollars
 from lifemask.trainer.domain.weights import Copied
-from lifemask.trainer.handlers.messages import Look, failed, hand_over, look_again, watch_again
+from lifemask.trainer.handlers.messages import Look, failed, hand_over, late, look_again, watch_again
 from lifemask.trainer.handlers.starting import adopt_one
 from lifemask.trainer.ports import Attempts, Chain, Trainings, Weights
 
@@ -33,13 +33,14 @@ async def look(
         return hand_over(attempt)
     tries = reminder.tries + 1
     again = look_again(attempt.id, tries, policy.looks.delay(tries))
+    refetch = look_again(attempt.id, tries, policy.reconciles.delay(attempt.fetches))
     try:
         training = await trainings.get(attempt.training)
     except Retryable:
         return [again]  # waiting in the lane would hold up the person's other messages, and end as a dead letter
     if training is None or training.fate is Fate.OPEN:
         return [*_progress(attempt, training), again]
-    return await _finish(attempt, training, [again], turn=turn, weights=weights, chain=chain, policy=policy)
+    return await _finish(attempt, training, [refetch], turn=turn, weights=weights, chain=chain, policy=policy)
 
 
 async def hear_callback(
@@ -54,18 +55,20 @@ async def hear_callback(
 ) -> Sequence[Outcome]:
     """Looks at once; also the second way to the training of a lost answer. Anybody's other training is ignored."""
     attempt = find_attempt(await attempts.of_run(event.user_id, event.run_id), event.attempt)
-    if attempt is None or attempt.is_over or attempt.is_watched:
-        return hand_over(attempt)
+    if attempt is None:
+        return []
     try:
         training = await trainings.get(event.training)
     except Retryable:
-        if attempt.state in UNSETTLED:
+        if attempt.training is None:
             raise
         return []  # only a hint: the next look comes anyway
     if training is None or (training.id != attempt.training and training.archive_path != attempt.archive_path):
         return []
-    if attempt.state in UNSETTLED:
+    if attempt.state in UNSETTLED and not attempt.is_watched:
         return adopt_one(attempt, [training])
+    if attempt.is_over or attempt.is_watched:
+        return late(attempt, training.id)
     if training.id != attempt.training:
         return [Keep(Spot(attempt.id, training.id)), watch_again(attempt.id.user_id, attempt.id.run_id)]
     if training.fate is Fate.OPEN:

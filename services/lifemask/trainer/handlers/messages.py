@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import ClassVar, Final
 
-from lifemask.bus.outcomes import Later, Reminder
+from lifemask.bus.outcomes import Keep, Later, Reminder
 from lifemask.contracts import Failure, RunFailed, RunId, Stage
-from lifemask.trainer.domain.attempt import Attempt, AttemptId, Bill
+from lifemask.trainer.domain.attempt import Attempt, AttemptId, Bill, Spot
 from lifemask.trainer.domain.training import dollars
 
 NOW: Final = timedelta(0)
@@ -55,6 +55,13 @@ def watch_again(user_id: str, run_id: str, tries: int = 0, after: timedelta = NO
 def failed(user_id: str, run_id: str, failure: Failure, bill: Bill | None = None) -> RunFailed:
     cost = dollars(bill.cost) if bill else None
     return RunFailed(user_id=user_id, run_id=run_id, stage=Stage.TRAIN, failure=failure, cost_usd=cost)
+
+
+def late(attempt: Attempt, training: str) -> list[Keep | Later]:
+    """What was heard of a training after its run's end, or its attempt's: nobody wants it, but it may cost money."""
+    if training in {each.id for each in attempt.trainings}:
+        return [*hand_over(attempt)]
+    return [Keep(Spot(attempt.id, training)), watch_again(attempt.id.user_id, attempt.id.run_id)]
 
 
 def hand_over(attempt: Attempt | None) -> list[Later]:

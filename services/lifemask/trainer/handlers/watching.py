@@ -89,15 +89,15 @@ async def _visit(visit: Visit, turn: Turn, trainings: Trainings, policy: Policy)
     attempt, now = visit.attempt, turn.got_at
     if attempt.is_watched and attempt.state is State.INTENDED:
         return visit.end(State.CANCELED)
-    clean = False
+    listed = False
     if needs_listing(attempt, now, policy.skew):
         listing = await trainings.find(attempt.archive_path, attempt.intended_at - policy.skew)
-        clean = listing.clean
+        listed = True
         for match in sorted(listing.matches, key=lambda each: each is not choose(listing.matches)):
             visit.spot(match.id)
     for training in visit.attempt.unwanted:
         await _stop(visit, training, turn, trainings, policy)
-    if clean and visit.attempt.state in UNSETTLED and is_expired(attempt, now, policy.skew):
+    if listed and visit.attempt.state in UNSETTLED and is_expired(attempt, now, policy.skew):
         visit.end(State.ABANDONED)
     return None
 
