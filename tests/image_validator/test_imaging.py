@@ -56,7 +56,7 @@ def test_the_same_file_gives_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "clean"), [((3000, 4000), (1500, 2000)), ((4800, 3600), (2048, 1536)), ((2048, 1536), (2048, 1536))]
+    ("size", "clean"), [((2520, 3360), (1260, 1680)), ((2600, 1950), (2048, 1536)), ((2048, 1536), (2048, 1536))]
 )
 def test_the_long_side_is_bounded(size: tuple[int, int], clean: tuple[int, int]) -> None:
     assert cleaned(encoded(portrait(size=size))).size == clean
@@ -64,10 +64,10 @@ def test_the_long_side_is_bounded(size: tuple[int, int], clean: tuple[int, int])
 
 def test_decoding_at_half_size_does_not_change_the_judgement() -> None:
     """The same pixels as JPEG (decoded at half size) and as PNG (decoded whole)."""
-    for blur in (0, 1, 2, 3):
-        picture = blurred(portrait(size=(3000, 4000)), blur)
+    sharp = portrait(size=(2520, 3360))
+    for picture in (sharp, blurred(sharp, 2), blurred(sharp, 3)):
         jpeg = encoded(picture, quality=95)
-        half, whole = seen(jpeg), seen(encoded(Image.open(io.BytesIO(jpeg)), "WEBP", quality=100, method=0))
+        half, whole = seen(jpeg), seen(encoded(Image.open(io.BytesIO(jpeg)), "WEBP", quality=90))
         assert half.verdicts == whole.verdicts
         assert half.measured.sharpness == pytest.approx(whole.measured.sharpness, rel=0.35)
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from lifemask.bus import Service, open_bus
+from lifemask.bus.service import Service, open_bus
 from lifemask.contracts import Stage
 from lifemask.image_validator.adapters.custody import CustodyChain
 from lifemask.image_validator.adapters.imaging import open_imaging

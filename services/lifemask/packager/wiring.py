@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from lifemask.bus import Service, open_bus
+from lifemask.bus.service import Service, open_bus
 from lifemask.contracts import Stage
 from lifemask.objects import open_objects
 from lifemask.packager.adapters.archive import ZipArchive
