@@ -1,0 +1,288 @@
+"""The whole publisher on PostgreSQL and a hub, wired as in production; only Kafka is left out. No sleeping."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from tests.publisher.sealed import trained_run
+
+from lifemask.bus.inbound import Raw
+from lifemask.bus.outbound import nothing_on_end
+from lifemask.bus.service import Service
+from lifemask.contracts import Event, ModelReady, RunCancelRequested, RunFailed, new_id, pack, parse
+from lifemask.objects import keys
+from lifemask.publisher.settings import PublisherSettings
+from lifemask.publisher.wiring import publisher
+from lifemask.sandbox.server import SandboxUrls, running_sandbox
+from lifemask.testkit.events import a_run, an_event
+from lifemask.testkit.objects import InMemoryObjects
+
+# huggingface_hub 2.4 itself sends large files the way httpx2 wants to retire
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
+Make = Callable[[str], Awaitable[str]]
+
+
+@dataclass
+class Process:
+    """One publisher, whose loops are turned by hand."""
+
+    service: Service
+    objects: InMemoryObjects
+    urls: SandboxUrls
+    client: httpx.AsyncClient
+
+    async def receive(self, event: Event) -> None:
+        packed = pack(event, id=new_id(), source="test", time=datetime(2026, 1, 1, tzinfo=UTC))
+        raw = Raw(packed.topic, f"{packed.topic}/0/{new_id()}", packed.key, packed.value, list(packed.headers))
+        await self.service.intake.store([raw])
+
+    async def settle(self) -> None:
+        """Turns until nothing is ready; every back-off is over at once, reminders wait for their time."""
+        for _ in range(40):
+            await self.service.timer.step()
+            if not await self.service.worker.step():
+                break
+
+    async def time_passes(self) -> None:
+        await self.service.bus.pool.execute("update lane set ready_at = now()")
+        await self.service.bus.pool.execute("update reminder set due_at = now()")
+        await self.settle()
+
+    async def cancel(self, run: dict[str, str]) -> None:
+        await self.receive(an_event(RunCancelRequested, **run))
+        await self.service.ender.end(run["user_id"], run["run_id"])
+
+    async def facts(self) -> list[Event]:
+        rows = await self.service.bus.pool.fetch("select headers, value from outbox order by id")
+        return [
+            parse([(name, value.encode()) for name, value in json.loads(row["headers"])], row["value"]) for row in rows
+        ]
+
+    async def fails(self, operation: str, effect: str, **details: Any) -> None:
+        answer = await self.client.post(self.urls.faults, json={"operation": operation, "effect": effect, **details})
+        assert answer.status_code == 200, answer.text
+
+    def puts(self, name: str, port: object) -> None:
+        """Puts another port in a port's place."""
+        self.service.worker.ports = {**self.service.worker.ports, name: port}
+
+    async def repos(self) -> list[dict[str, Any]]:
+        """The repositories that are still there."""
+        found = (await self.client.get(self.urls.ledger)).json()["repos"]
+        return [repo for repo in found if repo["deleted_at"] is None]
+
+    @property
+    def models(self) -> list[str]:
+        return [key for key in self.objects.keys if "/models/" in key]
+
+
+@asynccontextmanager
+async def started(dsn: str, store: str, urls: SandboxUrls) -> AsyncIterator[Process]:
+    settings = PublisherSettings(
+        postgres=dsn,
+        objects=f"memory://{store}",
+        hf_namespace=urls.hub_user,
+        hf_token=SecretStr(urls.hub_token),
+        hf_endpoint=urls.hub,
+        hub_timeout=5,
+        backoff=0.001,
+    )
+    async with publisher(settings) as service, httpx.AsyncClient(trust_env=False) as client:
+        yield Process(service, InMemoryObjects.named(store), urls, client)
+
+
+@pytest.fixture
+async def process(database: Make, tmp_path: Path) -> AsyncIterator[Process]:
+    async with (
+        running_sandbox(tmp_path / "sandbox") as urls,
+        started(await database("publisher"), uuid4().hex, urls) as process,
+    ):
+        yield process
+
+
+async def test_a_training_becomes_a_model(process: Process) -> None:
+    run = a_run()
+    await process.receive(await trained_run(process.objects, run))
+    await process.settle()
+    [ready] = await process.facts()
+    assert isinstance(ready, ModelReady)
+    assert ready.run == run
+    [repo] = await process.repos()
+    assert (repo["id"], repo["head"]) == (ready.hub_repo, ready.hub_commit)
+    assert repo["files"]["lora.safetensors"]["sha256"] == ready.weights
+    assert process.models == sorted([ready.store_key, ready.store_key.replace("lora.safetensors", "metadata.json")])
+    await process.time_passes()
+    assert len(process.models) == 2
+    assert len(await process.repos()) == 1
+    assert len(await process.facts()) == 1
+
+
+async def test_two_runs_of_a_user_are_two_models(process: Process) -> None:
+    first, second = a_run(user="ann"), a_run(user="ann")
+    for run in (first, second):
+        await process.receive(await trained_run(process.objects, run))
+    await process.settle()
+    facts = await process.facts()
+    assert [type(fact) for fact in facts] == [ModelReady, ModelReady]
+    assert len(await process.repos()) == 2
+
+
+@pytest.mark.parametrize(
+    ("operation", "details"),
+    [
+        ("create_repo", {"effect": "answer", "status": 503}),
+        ("commit", {"effect": "drop_after"}),
+        ("commit", {"effect": "answer", "status": 429, "retry_after": 0}),
+        ("commit", {"effect": "answer", "status": 412}),
+        ("paths_info", {"effect": "drop_before"}),
+    ],
+)
+async def test_a_hub_in_trouble_delays_the_model_and_doubles_nothing(
+    process: Process, operation: str, details: dict[str, Any]
+) -> None:
+    run = a_run()
+    await process.fails(operation, **details)
+    await process.receive(await trained_run(process.objects, run))
+    for _ in range(3):
+        await process.settle()
+        await process.service.bus.pool.execute("update lane set ready_at = now()")
+    [ready] = await process.facts()
+    assert isinstance(ready, ModelReady)
+    [repo] = await process.repos()
+    assert repo["commits"] == 2  # the hub's own and ours
+    await process.time_passes()
+    assert {key.split("/")[-2] for key in process.models} == {ready.version}
+
+
+async def test_a_run_cancelled_while_it_waits_leaves_nothing_outside(process: Process) -> None:
+    run = a_run()
+    await process.fails("commit", "answer", status=503)
+    await process.receive(await trained_run(process.objects, run))
+    await process.service.worker.step()
+    assert process.models
+    assert await process.repos()
+    await process.cancel(run)
+    await process.time_passes()
+    assert [type(fact).__name__ for fact in await process.facts()] == ["RunCanceled"]
+    assert process.models == []
+    assert await process.repos() == []
+
+
+async def test_without_the_order_to_withdraw_it_would_stay(process: Process) -> None:
+    """The control arm of the test before: what it looks at is really there."""
+    run = a_run()
+    process.service.ender.outbound = replace(process.service.ender.outbound, on_end=nothing_on_end)
+    await process.fails("commit", "answer", status=503)
+    await process.receive(await trained_run(process.objects, run))
+    await process.service.worker.step()
+    await process.cancel(run)
+    await process.time_passes()
+    assert [type(fact).__name__ for fact in await process.facts()] == ["RunCanceled"]
+    assert process.models
+    assert await process.repos()
+
+
+async def test_a_run_cancelled_while_it_is_published_leaves_nothing_outside(process: Process) -> None:
+    """The cancel comes between the hub's commit and the finish."""
+    run = a_run()
+    await process.receive(await trained_run(process.objects, run))
+    process.puts("hub", CancelledMeanwhile(process.service.worker.ports["hub"], process, run))
+    await process.settle()
+    await process.time_passes()
+    assert [type(fact).__name__ for fact in await process.facts()] == ["RunCanceled"]
+    assert process.models == []
+    assert await process.repos() == []
+
+
+async def test_other_bytes_on_the_hub_fail_the_run_and_are_withdrawn(process: Process) -> None:
+    run = a_run()
+    await process.fails("paths_info", "alter", times=None)
+    await process.receive(await trained_run(process.objects, run))
+    await process.settle()
+    await process.time_passes()
+    [failed] = await process.facts()
+    assert isinstance(failed, RunFailed)
+    assert (failed.failure.code, failed.cost_usd) == ("publication_differs", "1.04")
+    assert process.models == []
+    assert await process.repos() == []
+
+
+async def test_foreign_weights_are_never_published(process: Process) -> None:
+    run = a_run()
+    event = await trained_run(process.objects, run)
+    await process.objects.put(keys.weights(run["user_id"], run["run_id"], 1), b"somebody else's")
+    await process.receive(event)
+    await process.settle()
+    [failed] = await process.facts()
+    assert isinstance(failed, RunFailed)
+    assert failed.failure.code == "custody_broken"
+    assert process.models == []
+    assert await process.repos() == []
+
+
+async def test_a_refused_token_pauses_and_fails_nobody(process: Process) -> None:
+    run = a_run()
+    await process.fails("create_repo", "answer", status=403)
+    await process.receive(await trained_run(process.objects, run))
+    await process.service.worker.step()
+    readiness = await process.service.readiness()
+    assert readiness.paused is not None
+    assert "HF_TOKEN" in readiness.paused
+    assert await process.facts() == []
+
+
+async def test_a_second_process_takes_over_after_a_crash_before_the_seal(database: Make, tmp_path: Path) -> None:
+    """The first one dies after its comparison was stored; the second seals and announces the same place."""
+    dsn, store, run = await database("publisher"), uuid4().hex, a_run()
+    async with running_sandbox(tmp_path / "sandbox") as urls:
+        async with started(dsn, store, urls) as first:
+            event = await trained_run(first.objects, run)
+            await first.receive(event)
+            first.puts("chain", Dying(first.service.worker.ports["chain"]))
+            with pytest.raises(Killed):
+                await first.service.worker.step()
+            places = first.models
+        async with started(dsn, store, urls) as second:
+            await second.time_passes()
+            [ready] = await second.facts()
+            assert isinstance(ready, ModelReady)
+            assert second.models == places
+            [repo] = await second.repos()
+            assert repo["commits"] == 2
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+class Dying:
+    """The real chain of a process that dies when it seals."""
+
+    def __init__(self, chain: Any) -> None:
+        self.trained = chain.trained
+
+    async def seal(self, *_: object) -> str:
+        raise Killed
+
+
+class CancelledMeanwhile:
+    """The real hub; while it is read back, the run is cancelled."""
+
+    def __init__(self, hub: Any, process: Process, run: dict[str, str]) -> None:
+        self.create, self.commit, self.remove = hub.create, hub.commit, hub.remove
+        self._hub = hub
+        self._process = process
+        self._run = run
+
+    async def read_back(self, publication: Any) -> Any:
+        await self._process.cancel(self._run)
+        return await self._hub.read_back(publication)
