@@ -1,0 +1,13 @@
+"""A fresh world for each test."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from tests.ingest.world import World, a_world
+
+
+@pytest.fixture
+async def world(database: Callable[[str], Awaitable[str]], tmp_path: Path) -> AsyncIterator[World]:
+    async with a_world(await database("ingest"), tmp_path) as world:
+        yield world
