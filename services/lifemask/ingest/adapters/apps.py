@@ -1,4 +1,4 @@
-"""The apps that may call, from a JSON file: `{"apps": {"acme": {"key_sha256": "…"}}}`; read again when it changes."""
+"""The apps that may call, from a JSON file: `{"acme": {"key_sha256": "…"}}`; read again when it changes."""
 
 import hashlib
 import hmac
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import structlog
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from lifemask.bus.outcomes import Misconfigured
 from lifemask.contracts import FailureCode
@@ -23,8 +23,7 @@ class _App(BaseModel):
     key_sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-class _File(BaseModel):
-    apps: dict[_Name, _App]
+_FILE: Final = TypeAdapter(dict[_Name, _App])
 
 
 class AppsFile:
@@ -68,13 +67,13 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        file = _File.model_validate_json(path.read_bytes())
+        apps = _FILE.validate_json(path.read_bytes())
     except OSError as error:
         raise _misconfigured(f"cannot be read: {type(error).__name__}") from None
     except ValidationError as error:
         places = ", ".join(sorted({".".join(map(str, each["loc"])) for each in error.errors()}))
         raise _misconfigured(f"has wrong values at: {places or 'the top'}") from None
-    return {name: app.key_sha256 for name, app in file.apps.items()}
+    return {name: app.key_sha256 for name, app in apps.items()}
 
 
 def _misconfigured(detail: str) -> Misconfigured:
