@@ -2,18 +2,47 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.objects.wire import BUCKET, WireS3, serving
 
 from lifemask.objects import open_objects
 from lifemask.objects.port import ObjectStore
+from lifemask.objects.s3 import S3Limits, open_s3
 from lifemask.testkit.objects import InMemoryObjects
 
 
-@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.real)])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ObjectStore]:
+@pytest.fixture
+async def wire(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WireS3]:
+    """A small S3 that the AWS_* variables lead to."""
+    async with wired(monkeypatch) as s3:
+        yield s3
+
+
+@asynccontextmanager
+async def wired(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WireS3]:
+    s3 = WireS3()
+    async with serving(s3) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        yield s3
+
+
+@pytest.fixture
+async def s3(wire: WireS3) -> AsyncIterator[ObjectStore]:
+    """The real client on that small S3, tried once, so that no test waits between tries."""
+    async with open_s3(BUCKET, S3Limits(read_timeout=1, tries=1)) as objects:
+        yield objects
+
+
+@pytest.fixture(params=["memory", "local", "wire", pytest.param("s3", marks=pytest.mark.real)])
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[ObjectStore]:
     """`s3` is a real server: LIFEMASK_TEST_S3 names its bucket (s3://bucket), AWS_* how to reach it."""
     async with AsyncExitStack() as stack:
         match request.param:
@@ -21,5 +50,8 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
                 yield InMemoryObjects()
             case "local":
                 yield await stack.enter_async_context(open_objects(tmp_path.as_uri()))
+            case "wire":
+                await stack.enter_async_context(wired(monkeypatch))
+                yield await stack.enter_async_context(open_objects(f"s3://{BUCKET}"))
             case _:
                 yield await stack.enter_async_context(open_objects(os.environ["LIFEMASK_TEST_S3"]))

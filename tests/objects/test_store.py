@@ -118,25 +118,25 @@ async def test_errors_name_no_user(store: ObjectStore, prefix: str) -> None:
     assert "acme" not in f"{missing.value} {exists.value} {large.value}"
 
 
-@pytest.mark.parametrize(
-    ("start", "end", "expected"),
-    [
-        (0, None, b"0123456789"),
-        (3, None, b"3456789"),
-        (3, 5, b"34"),
-        (0, 1, b"0"),
-        (9, 10, b"9"),
-        (8, 99, b"89"),
-        (10, None, b""),
-        (99, 120, b""),
-        (4, 4, b""),
-        (5, 3, b""),
-    ],
+RANGES: tuple[tuple[int, int | None, bytes], ...] = (
+    (0, None, b"0123456789"),
+    (3, None, b"3456789"),
+    (3, 5, b"34"),
+    (0, 1, b"0"),
+    (9, 10, b"9"),
+    (8, 99, b"89"),
+    (10, None, b""),
+    (99, 120, b""),
+    (4, 4, b""),
+    (5, 3, b""),
 )
-async def test_ranges(store: ObjectStore, prefix: str, start: int, end: int | None, expected: bytes) -> None:
+
+
+async def test_ranges(store: ObjectStore, prefix: str) -> None:
     key = Key(f"{prefix}digits")
     await store.put(key, b"0123456789")
-    assert await whole(store.read(key, start=start, end=end)) == expected
+    read = [(start, end, await whole(store.read(key, start=start, end=end))) for start, end, _ in RANGES]
+    assert read == list(RANGES)
 
 
 async def test_head_tells_size_and_time(store: ObjectStore, prefix: str) -> None:
@@ -276,25 +276,20 @@ NO_KEYS = (
 )
 
 
-@pytest.mark.parametrize("key", NO_KEYS)
-async def test_what_is_no_key_is_refused(store: ObjectStore, key: str) -> None:
-    bad = Key(key)
-    with pytest.raises(BadKey):
-        await store.put(bad, SMALL)
-    with pytest.raises(BadKey):
-        async with store.writing(bad) as writer:
+async def test_what_is_no_key_is_refused(store: ObjectStore) -> None:
+    async def write(key: Key) -> None:
+        async with store.writing(key) as writer:
             await writer.write(SMALL)
-    with pytest.raises(BadKey):
-        await store.get(bad, limit=1)
-    with pytest.raises(BadKey):
-        await whole(store.read(bad))
-    with pytest.raises(BadKey):
-        await store.head(bad)
-    with pytest.raises(BadKey):
-        await store.delete(bad)
+
+    for text in NO_KEYS:
+        key = Key(text)
+        calls = (store.put(key, SMALL), write(key), store.get(key, limit=1), store.head(key), store.delete(key))
+        for call in (*calls, whole(store.read(key)), whole(store.read(key, start=1, end=1))):
+            with pytest.raises(BadKey):
+                await call
 
 
-@pytest.mark.parametrize("prefix", ["/", "../", "users/../", "users//", "users/ä/"])
-async def test_what_is_no_prefix_is_refused(store: ObjectStore, prefix: str) -> None:
-    with pytest.raises(BadKey):
-        await keys_below(store, prefix)
+async def test_what_is_no_prefix_is_refused(store: ObjectStore) -> None:
+    for prefix in ("/", "../", "users/../", "users//", "users/ä/"):
+        with pytest.raises(BadKey):
+            await keys_below(store, prefix)

@@ -9,6 +9,7 @@ from typing import Final
 
 import aiohttp
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
     CredentialRetrievalError,
     HTTPClientError,
@@ -19,6 +20,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
     TokenRetrievalError,
 )
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from lifemask.bus.outcomes import Misconfigured, Retryable
 from lifemask.contracts import FailureCode
@@ -26,6 +28,7 @@ from lifemask.objects.keys import place
 from lifemask.objects.port import ObjectExists, ObjectMissing
 
 _PASSING: Final = (
+    NoConnectionError,
     HTTPClientError,  # connect and read timeouts, refused and dropped connections, TLS
     IncompleteReadError,
     ResponseStreamingError,
@@ -65,6 +68,8 @@ def translated(permission: str, bucket: str, key: str) -> Iterator[None]:
         raise Misconfigured(FailureCode.STORE_DENIED, f"{permission}: {error}") from None
     except _PASSING:
         raise Retryable(FailureCode.STORE_UNAVAILABLE) from None
+    except BotoCoreError as error:  # its text may quote a key
+        raise Misconfigured(FailureCode.STORE_DENIED, f"{permission}: {type(error).__name__}") from None
 
 
 def code_of(error: ClientError) -> str:
