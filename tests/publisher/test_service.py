@@ -180,7 +180,9 @@ async def test_a_run_cancelled_while_it_waits_leaves_nothing_outside(process: Pr
 async def test_without_the_order_to_withdraw_it_would_stay(process: Process) -> None:
     """The control arm of the test before: what it looks at is really there."""
     run = a_run()
-    process.service.ender.outbound = replace(process.service.ender.outbound, on_end=nothing_on_end)
+    process.service.ender = replace(
+        process.service.ender, outbound=replace(process.service.bus.outbound, on_end=nothing_on_end)
+    )
     await process.fails("commit", "answer", status=503)
     await process.receive(await trained_run(process.objects, run))
     await process.service.worker.step()
