@@ -53,7 +53,7 @@ class Outcome:
     def note(self, run: "Run") -> None:
         self.status, self.run_id = run.status, run.id
         self.model_id = run.model.id if run.model else None
-        self.seconds = round(time.monotonic() - self.began, 2)
+        self.seconds = round(time.monotonic() - self.began, 2) if run.is_over else None
 
 
 def demo(
@@ -132,9 +132,8 @@ async def _train(out: Out, machine: "Machine", photos: list[Path], outcome: Outc
     async with Api(machine.url, machine.app_key) as api:
         await api.set_contact(USER, CONTACT)
         try:
-            run = await train_photos(api, USER, photos, REQUEST, out)
+            run = await train_photos(api, USER, photos, REQUEST, out, note=outcome.note)
         except TooFew as problem:
-            outcome.note(problem.run)
             show_too_few(out, problem)
             return problem.code
         run = await api.run(USER, run.id)

@@ -15,7 +15,7 @@ from lifemask.cli.ports import choose_ports
 from lifemask.cli.stops import Missing
 from lifemask.cli.supervisor import Console, StartError, Supervisor, supervised
 
-_PATIENCE = 90.0  # seconds; a first start makes a database, and others may use the machine
+_PATIENCE = 60.0  # seconds; a first start makes a database, and others may use the machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Shows a journey while it happens: verdicts line by line with live bars below, or JSON lines."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -16,8 +17,9 @@ from lifemask.cli.views import Photo, Run, Uploaded
 class Show:
     """A Watcher that draws on a terminal and writes facts otherwise. Use as a context around the journey."""
 
-    def __init__(self, out: Out) -> None:
+    def __init__(self, out: Out, note: Callable[[Run], None] = lambda _: None) -> None:
         self._out = out
+        self._note = note
         self._photos = 0
         self._run: Run | None = None
         self._live: Live | None = None
@@ -54,6 +56,7 @@ class Show:
 
     def moved(self, run: Run) -> None:
         self._run = run
+        self._note(run)
         self._out.fact(
             "progress",
             run_id=run.id,

@@ -1,7 +1,7 @@
 """One run from a folder to its end, shown while it happens; what `train` and `demo` have in common."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,20 @@ class TooFew(Failed):
 
 
 async def train_photos(
-    api: Api, user: str, photos: Sequence[Path], request: Mapping[str, Any], out: Out, *, run_id: str | None = None
+    api: Api,
+    user: str,
+    photos: Sequence[Path],
+    request: Mapping[str, Any],
+    out: Out,
+    *,
+    run_id: str | None = None,
+    note: Callable[[Run], None] = lambda _: None,
 ) -> Run:
-    """Uploads, submits, follows; returns the run at its terminal fact. Raises TooFew, ApiProblem."""
-    with Show(out) as show:
+    """Uploads, submits, follows; returns the run at its terminal fact. Raises TooFew, ApiProblem.
+
+    `note` is told the run whenever it changed, so that a caller who is interrupted knows how far it came.
+    """
+    with Show(out, note) as show:
         journey = Journey(api, user, show)
         async with journey.draft(request, photos=len(photos), run_id=run_id) as draft:
             if draft.status != "draft":
