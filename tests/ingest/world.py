@@ -3,9 +3,10 @@
 import asyncio
 import base64
 import hashlib
+import inspect
 import json
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -175,6 +176,16 @@ async def served(app: Any) -> AsyncIterator[str]:
         with suppress(asyncio.CancelledError):
             await task
         listener.close()
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10) -> None:
+    """Waits for a condition that nobody tells us about."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found = condition()
+            if found is True or (inspect.isawaitable(found) and await found):
+                return
+            await asyncio.sleep(0.01)
 
 
 def write_apps(path: Path, **keys: str) -> None:
