@@ -149,9 +149,23 @@ async def test_a_polite_wait_costs_no_attempt(lab: Lab) -> None:
     assert await lab.pool.fetchval("select attempts from inbox") == 0
 
 
+class Killed(BaseException):
+    """The worker's process is gone: nobody tidies up."""
+
+
+async def test_something_cancelled_inside_a_handler_is_a_fault_of_that_handler(lab: Lab) -> None:
+    lab.script.failures = [asyncio.CancelledError(), TimeoutError(), OSError("disk full")]
+    await lab.receive(an_event(PhotosValidated, **a_run()))
+    for _ in range(4):
+        await lab.settle()
+        await lab.time_passes()
+    assert await lab.kinds() == ["DatasetSealed"]
+    assert await lab.pool.fetchval("select attempts from inbox") == 3
+
+
 async def test_a_message_that_kills_every_worker_ends_as_a_dead_letter(pool: Pool) -> None:
     lab = Lab.of(pool, max_claims=4)
-    lab.script.failures = [asyncio.CancelledError()] * 4
+    lab.script.failures = [Killed()] * 4
     await lab.receive(an_event(PhotosValidated, **a_run()))
     for _ in range(4):
         await asyncio.gather(lab.turn(), return_exceptions=True)

@@ -63,6 +63,10 @@ def parse(headers: Iterable[tuple[str, bytes | None]], value: bytes) -> Event:
 
 
 def split_version(ce_type: str) -> tuple[str, int]:
-    """`("lifemask.dataset.sealed", 1)` of `lifemask.dataset.sealed.v1`; version 0 when there is none."""
+    """`("lifemask.dataset.sealed", 1)` of `lifemask.dataset.sealed.v1`; version 0 when there is none.
+
+    More than four digits are no version: Python refuses to read numbers of thousands of digits.
+    """
     family, _, version = ce_type.rpartition(".v")
-    return (family, int(version)) if family and version.isascii() and version.isdigit() else (ce_type, 0)
+    readable = family and len(version) <= 4 and version.isascii() and version.isdigit()
+    return (family, int(version)) if readable else (ce_type, 0)

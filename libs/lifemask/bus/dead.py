@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 import structlog
 
@@ -11,11 +12,14 @@ from lifemask.bus import lanes
 from lifemask.bus.inbound import Inbound, identity
 from lifemask.bus.lanes import Claimed, Message
 from lifemask.bus.outbound import Cause, Outbound, lock_baton
-from lifemask.bus.rows import Connection, Pool
+from lifemask.bus.rows import Connection, Pool, transaction
 from lifemask.bus.signals import Signals
 from lifemask.contracts import CATALOGUE, Failure, FailureCode, RunStalled, Stage, Topic
 
 log = structlog.get_logger()
+
+_NOTICE_BYTES: Final = 512 * 1024
+"""Largest message that travels with its notice: Kafka refuses a record over 1 MB, and the relay would stand still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class DeadLetters:
         Speaks about the run only if the run is here and this is the message that brought it; if that run went on
         meanwhile, the message is simply done.
         """
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with transaction(self.pool) as connection:
             if await self._went_on(connection, claimed, message):
                 return
             await lanes.bury(connection, claimed, message, self.error(code, detail))
@@ -57,7 +61,7 @@ class DeadLetters:
             message.msg_id,
         )
         if passed:
-            await lanes.finish(connection, claimed, message)
+            await lanes.finish(connection, claimed, message, go_on=False)
         return bool(passed)
 
     async def _tell(self, connection: Connection, message: Message, code: FailureCode) -> None:
@@ -77,20 +81,23 @@ class DeadLetters:
 
     async def _notice(self, connection: Connection, message: Message | Inbound, code: FailureCode, detail: str) -> None:
         reason = {"lifemask-service": self.outbound.service, "lifemask-code": code.value, "lifemask-detail": detail}
-        headers = json.loads(message.headers) + [[key, value[:500]] for key, value in reason.items() if value]
+        headers, value = json.loads(message.headers), message.value
+        if len(value) + len(message.headers) > _NOTICE_BYTES:
+            reason["lifemask-left-out"] = f"{len(value)} bytes and {len(headers)} headers: see the inbox"
+            headers, value = [], b""
         await connection.execute(
             """insert into outbox (msg_id, topic, key, value, headers) values ($1, $2, $3, $4, $5)
                on conflict (msg_id) do nothing""",
             identity(f"dead-letters/{self.outbound.service}", f"{message.msg_id}/{getattr(message, 'replays', 0)}"),
             Topic.DEAD_LETTERS.named(self.outbound.prefix),
             message.user_id or "",
-            message.value,
-            json.dumps(headers),
+            value,
+            json.dumps(headers + [[key, text[:500]] for key, text in reason.items() if text]),
         )
 
     async def store(self, connection: Connection, rows: list[Inbound]) -> None:
         """Stores records that no handler can ever take, dead from the start. Call inside the intake's transaction."""
-        for row in rows:
+        for row in sorted(rows, key=lambda row: row.msg_id):
             code, detail = FailureCode.MESSAGE_UNREADABLE, row.problem or ""
             new = await connection.fetchval(
                 """insert into inbox (msg_id, lane, user_id, run_id, type, topic, value, headers, error, dead_at)

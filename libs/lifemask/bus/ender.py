@@ -10,7 +10,7 @@ from opentelemetry import trace
 
 from lifemask.bus.inbound import header
 from lifemask.bus.outbound import Cause, Outbound
-from lifemask.bus.rows import Connection, Pool
+from lifemask.bus.rows import DATABASE_AWAY, Connection, Pool, transaction
 from lifemask.bus.signals import Signals
 from lifemask.contracts import Failure, FailureCode, RunCanceled, RunFailed, Stage
 from lifemask.runtime.logs import hashed
@@ -34,19 +34,26 @@ class Ender:
     poll: float
 
     async def run(self) -> None:
-        """Ends what is due, for ever."""
+        """Ends what is due, for ever. A run that cannot be ended, for a fault in our code, keeps no other from it."""
         while True:
             self.signals.batons.clear()
             async with self.pool.acquire() as connection:
-                due = await connection.fetch(f"select user_id, run_id from baton where {_DUE} limit 50")  # noqa: S608  a constant
+                due = await connection.fetch(f"select user_id, run_id from baton where {_DUE}")  # noqa: S608  a constant
             for record in due:
-                await self.end(record["user_id"], record["run_id"])
-            if not due:
-                await self.signals.wait(self.signals.batons, self.poll)
+                await self._try(record["user_id"], record["run_id"])
+            await self.signals.wait(self.signals.batons, self.poll)
+
+    async def _try(self, user_id: str, run_id: str) -> None:
+        try:
+            await self.end(user_id, run_id)
+        except (*DATABASE_AWAY, OSError):
+            raise
+        except Exception:
+            log.exception("run_not_ended", run=run_id, user=hashed(user_id))
 
     async def end(self, user_id: str, run_id: str) -> None:
         """Ends one run if it is still due, in one transaction."""
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with transaction(self.pool) as connection:
             baton = await connection.fetchrow(
                 f"""select headers, cancel_requested_at is not null as canceled from baton
                     where user_id = $1 and run_id = $2 and {_DUE} for update""",  # noqa: S608  a constant
@@ -58,13 +65,19 @@ class Ender:
             terminal = self._terminal(user_id, run_id, canceled=baton["canceled"])
             context, links = parent_of(run_id, header(baton["headers"], "traceparent"))
             tracer = trace.get_tracer("lifemask.bus")
-            with tracer.start_as_current_span(f"{self.outbound.service} end", context, links=links):
+            with tracer.start_as_current_span(
+                f"{self.outbound.service} end",
+                context,
+                links=links,
+                record_exception=False,  # an exception's text may quote a row
+                set_status_on_exception=False,
+            ):
                 await self._end(connection, terminal)
         log.info("run_ended", run=run_id, user=hashed(user_id), type=terminal.ce_type)
         self.signals.stored()
 
     async def _end(self, connection: Connection, terminal: RunCanceled | RunFailed) -> None:
-        after = await self.outbound.pass_baton(connection, terminal)
+        after = await self.outbound.pass_baton(connection, terminal, ender=True) or ()
         cause = Cause(terminal.user_id, terminal.run_id, f"end/{terminal.run_id}")
         await self.outbound.store(connection, cause, "end", after)
         await self.outbound.publish(connection, [(cause.id(self.outbound.service, terminal.ce_type, "end"), terminal)])

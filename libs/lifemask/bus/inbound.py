@@ -12,6 +12,7 @@ from lifemask.bus.outcomes import Route
 from lifemask.contracts import BadEnvelope, read_envelope, split_version
 from lifemask.contracts.ids import USER_PATTERN, UUID7_PATTERN
 from lifemask.contracts.runs import RunCancelRequested
+from lifemask.contracts.users import UserErasureRequested
 
 CONTROL: Final = "/control"
 """Suffix of a user's control lane; `/` is not in the alphabet of user ids."""
@@ -86,7 +87,7 @@ class Table:
             return _dead(raw)
         return Inbound(
             msg_id=identity(envelope.source, envelope.id),
-            lane=user,
+            lane=user + CONTROL if family in _CONTROLLING else user,
             user_id=user,
             run_id=run,
             type=envelope.type,
@@ -100,6 +101,8 @@ class Table:
 
 
 _CANCEL = split_version(RunCancelRequested.ce_type)[0]
+_CONTROLLING = {_CANCEL, split_version(UserErasureRequested.ce_type)[0]}
+"""They travel in the control lane: a message that backs off or a paused stage must not hold them up."""
 
 
 def identity(source: str, message: str) -> str:
@@ -108,8 +111,11 @@ def identity(source: str, message: str) -> str:
 
 
 def headers_json(headers: Sequence[tuple[str, bytes | None]]) -> str:
-    """Headers for a jsonb column, nothing lost: text as text, null as null, other bytes as {"base64": …}."""
-    return json.dumps([[name, _json_value(value)] for name, value in headers])
+    """Headers for a jsonb column: text as text, null as null, other bytes as {"base64": …}.
+
+    Nothing is lost but U+0000 in a header's name, which jsonb cannot hold.
+    """
+    return json.dumps([[name.replace("\0", "\ufffd"), _json_value(value)] for name, value in headers])
 
 
 def header(headers: str | list[Any], name: str) -> str | None:
@@ -146,7 +152,7 @@ def _match(pattern: re.Pattern[str], text: str) -> str | None:
 def _run_in_body(value: bytes | None) -> str | None:
     try:
         body = json.loads(value or b"")
-    except ValueError:
+    except (ValueError, RecursionError):  # deeply nested brackets are bad input as well
         return None
     run = body.get("run_id") if isinstance(body, dict) else None
     return _match(_UUID, run) if isinstance(run, str) else None

@@ -8,7 +8,7 @@ from datetime import timedelta
 from lifemask.bus import lanes
 from lifemask.bus.dead import DeadLetters
 from lifemask.bus.inbound import Inbound, Raw, Table, identity
-from lifemask.bus.rows import Connection, Pool
+from lifemask.bus.rows import Connection, Pool, transaction
 from lifemask.bus.signals import Signals
 
 
@@ -29,7 +29,7 @@ class Intake:
             return
         fit = [row for row in rows if row.problem is None]
         unfit = [row for row in rows if row.problem is not None]
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with transaction(self.pool) as connection:
             new = await lanes.intake(connection, fit, self.deadline)
             if new < sum(row.wanted for row in fit):
                 unfit += await _used_twice(connection, fit)

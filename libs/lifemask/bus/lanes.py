@@ -1,7 +1,10 @@
 """Lanes in SQL: intake, claim, renew, take, finish. One lane per user, in order; its epoch is the fence.
 
 The forms of these statements were tried under kills, freezes and duplicates: change them only with that suite at hand.
-Time is the database's everywhere.
+Time is the database's everywhere. Statements that lock several lanes or batons lock them in the order of their names.
+
+A lane's row is kept for ever (some 60 bytes a user): its epoch is the fence, and a row made anew would start at epochs
+that a frozen worker may still hold. The row goes when its user is erased.
 """
 
 import json
@@ -45,26 +48,30 @@ class Message:
     got_at: datetime
 
 
+_MESSAGE = "seq, msg_id, lane, user_id, run_id, type, topic, value, headers, attempts, claims, replays, got_at"
+
+
 async def intake(connection: Connection, rows: Sequence[Inbound], deadline: timedelta | None) -> int:
     """Stores a batch in the order of the log and takes the batons its messages bring; returns how many were new.
 
-    Call inside a transaction. Lanes are locked in name order, so that two intakes cannot deadlock.
+    Call inside a transaction. Kafka gives no order across topics, so rows may be sorted by lane and topic: two intakes
+    with the same records (a rebalance) then lock rows, lanes and batons in the same order and cannot deadlock.
     """
-    wanted = [row for row in rows if row.wanted]
+    wanted = sorted((row for row in rows if row.wanted), key=lambda row: (row.lane, row.topic))
     new = {record["msg_id"] for record in await connection.fetch(_INTAKE, *_columns(wanted))} if wanted else set()
     brought = {(row.user_id, row.run_id): row for row in reversed(wanted) if row.brings and row.msg_id in new}
-    if brought:
-        first = [brought[key] for key in sorted(brought, key=str)]
+    canceled = {(row.user_id, row.run_id) for row in rows if row.cancels}
+    if batons := sorted(brought.keys() | canceled, key=str):
+        bringing = [brought.get(baton) for baton in batons]
         await connection.execute(
-            _TAKE_BATON,
-            [row.user_id for row in first],
-            [row.run_id for row in first],
-            [row.msg_id for row in first],
-            [row.headers for row in first],
+            _BATONS,
+            [user for user, _ in batons],
+            [run for _, run in batons],
+            [row and row.msg_id for row in bringing],
+            [row.headers if row else "{}" for row in bringing],
+            [baton in canceled for baton in batons],
             deadline,
         )
-    if canceled := sorted({(row.user_id, row.run_id) for row in rows if row.cancels}, key=str):
-        await connection.execute(_CANCEL, [user for user, _ in canceled], [run for _, run in canceled])
     return len(new)
 
 
@@ -90,20 +97,20 @@ with input as (
 select msg_id from new
 """
 
-_TAKE_BATON = """
-insert into baton (user_id, run_id, brought_by, headers, taken_at, deadline_at)
-select user_id, run_id, msg_id, headers, now(), now() + $5::interval
-from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[]) as t (user_id, run_id, msg_id, headers)
+_BATONS = """
+insert into baton (user_id, run_id, brought_by, headers, taken_at, deadline_at, cancel_requested_at)
+select user_id, run_id, msg_id, headers,
+       case when msg_id is not null then now() end,
+       case when msg_id is not null then now() + $6::interval end,
+       case when canceled then now() end
+from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::boolean[])
+    as t (user_id, run_id, msg_id, headers, canceled)
 on conflict (user_id, run_id) do update
-set brought_by = excluded.brought_by, headers = excluded.headers, taken_at = excluded.taken_at,
-    deadline_at = excluded.deadline_at
-where baton.taken_at is null
-"""
-
-_CANCEL = """
-insert into baton (user_id, run_id, cancel_requested_at)
-select user_id, run_id, now() from unnest($1::text[], $2::text[]) as t (user_id, run_id)
-on conflict (user_id, run_id) do update set cancel_requested_at = coalesce(baton.cancel_requested_at, now())
+set brought_by = case when baton.taken_at is null then excluded.brought_by else baton.brought_by end,
+    headers = case when baton.taken_at is null then excluded.headers else baton.headers end,
+    deadline_at = case when baton.taken_at is null then excluded.deadline_at else baton.deadline_at end,
+    taken_at = coalesce(baton.taken_at, excluded.taken_at),
+    cancel_requested_at = coalesce(baton.cancel_requested_at, excluded.cancel_requested_at)
 """
 
 
@@ -137,8 +144,10 @@ async def claim(connection: Connection, free: int, lease: timedelta, *, control_
 async def renew(connection: Connection, claimed: Sequence[Claimed], lease: timedelta) -> set[str]:
     """Renews the leases of lanes at work; returns the lanes that are still ours."""
     records = await connection.fetch(
-        """update lane set ready_at = now() + $3 from unnest($1::text[], $2::bigint[]) as t (name, fence)
-           where lane = t.name and epoch = t.fence returning lane""",
+        """with ours as (
+               select lane from lane join unnest($1::text[], $2::bigint[]) as t (name, fence)
+               on lane = t.name and epoch = t.fence order by lane for update of lane)
+           update lane set ready_at = now() + $3 where lane in (select lane from ours) returning lane""",
         [one.lane for one in claimed],
         [one.epoch for one in claimed],
         lease,
@@ -149,12 +158,11 @@ async def renew(connection: Connection, claimed: Sequence[Claimed], lease: timed
 async def take(connection: Connection, claimed: Claimed) -> Message | None:
     """The lane's next message, its claim counted; None when nothing is left or the lane is not ours."""
     record = await connection.fetchrow(
-        """update inbox set claims = claims + 1
+        f"""update inbox set claims = claims + 1
            where seq = (select seq from inbox where lane = $1 and done_at is null and dead_at is null
                         order by seq limit 1)
              and exists (select 1 from lane where lane = $1 and epoch = $2)
-           returning seq, msg_id, lane, user_id, run_id, type, topic, value, headers, attempts, claims, replays,
-                     got_at""",
+           returning {_MESSAGE}""",  # noqa: S608  a constant
         claimed.lane,
         claimed.epoch,
     )
@@ -169,14 +177,41 @@ async def lock(connection: Connection, claimed: Claimed) -> None:
         raise Fenced
 
 
-async def finish(connection: Connection, claimed: Claimed, message: Message) -> None:
-    """Marks the message as done, first in the transaction: takes the lane's lock and checks the fence at once."""
-    await _count_down(connection, claimed)
-    if not await connection.fetchval(
-        "update inbox set done_at = now() where seq = $1 and done_at is null and dead_at is null returning 1",
-        message.seq,
-    ):
+async def finish(connection: Connection, claimed: Claimed, message: Message, *, go_on: bool) -> Message | bool:
+    """Marks the message as done, first in its transaction: takes the lane's lock and checks the fence at once.
+
+    With `go_on` it also takes the lane's next message, in the same round trip, and returns it. Otherwise returns
+    whether the lane is still ours to free; one with nothing left was freed. Raises Fenced when the lane is not ours
+    any more or the message was done by somebody else.
+    """
+    record = await connection.fetchrow(_FINISH, claimed.lane, claimed.epoch, message.seq, go_on)
+    if record is None or record["left"] is None:
         raise Fenced
+    row = dict(record)
+    left = row.pop("left")
+    return Message(**row) if row["seq"] is not None else left > 0
+
+
+_FINISH = f"""
+with ours as (
+    update lane set todo = todo - 1,
+                    ready_at = case when todo > 1 then ready_at else now() end,
+                    epoch = epoch + case when todo > 1 then 0 else 1 end
+    where lane = $1 and epoch = $2
+      and exists (select 1 from inbox where seq = $3 and done_at is null and dead_at is null)
+    returning todo
+), done as (
+    update inbox set done_at = now()
+    where seq = $3 and done_at is null and dead_at is null and exists (select from ours) returning 1
+), next as (
+    update inbox set claims = claims + 1
+    where seq = (select seq from inbox where lane = $1 and done_at is null and dead_at is null and seq <> $3
+                 order by seq limit 1)
+      and $4 and exists (select from done)
+    returning {_MESSAGE}
+)
+select (select todo from ours, done) as "left", next.* from (select) as one left join next on true
+"""  # noqa: S608  constants only
 
 
 async def bury(connection: Connection, claimed: Claimed, message: Message, error: Mapping[str, Any]) -> None:
@@ -201,7 +236,8 @@ async def _count_down(connection: Connection, claimed: Claimed) -> None:
 async def fail(connection: Connection, message: Message, error: Mapping[str, Any]) -> None:
     """Counts a failed attempt and keeps its error. Call after `lock`, in the same transaction."""
     await connection.execute(
-        "update inbox set attempts = attempts + 1, error = coalesce(error, '[]') || $2::jsonb where seq = $1",
+        """update inbox set attempts = attempts + 1, error = coalesce(error, '[]') || $2::jsonb
+           where seq = $1 and done_at is null and dead_at is null""",
         message.seq,
         json.dumps([error]),
     )
@@ -209,13 +245,18 @@ async def fail(connection: Connection, message: Message, error: Mapping[str, Any
 
 async def unclaim(connection: Connection, message: Message) -> None:
     """Takes a claim back: the message was not worked on, for a reason that is not its own."""
-    await connection.execute("update inbox set claims = claims - 1 where seq = $1 and claims > 0", message.seq)
+    await connection.execute(
+        "update inbox set claims = claims - 1 where seq = $1 and claims > 0 and done_at is null", message.seq
+    )
 
 
 async def free(connection: Connection, claimed: Claimed, delay: timedelta) -> None:
-    """Gives the lane back; it is ready again after `delay`."""
+    """Gives the lane back; it is ready again after `delay`. A renewal that comes late finds another epoch."""
     await connection.execute(
-        "update lane set ready_at = now() + $3 where lane = $1 and epoch = $2", claimed.lane, claimed.epoch, delay
+        "update lane set ready_at = now() + $3, epoch = epoch + 1 where lane = $1 and epoch = $2",
+        claimed.lane,
+        claimed.epoch,
+        delay,
     )
 
 

@@ -56,25 +56,37 @@ class Outbound:
         Rows and reminders are stored in any case: money outlives the baton.
         """
         numbered = list(enumerate(outcomes))
-        held = [outcome for _, outcome in numbered if isinstance(outcome, RunEvent) and outcome.baton is not Baton.FREE]
-        here = not held or await lock_baton(connection, held[0].user_id, held[0].run_id)
+        held = [outcome for outcome in outcomes if isinstance(outcome, RunEvent) and outcome.baton is not Baton.FREE]
+        _refuse_strangers(cause, outcomes, held)
+        last = next((event for event in held if event.baton in (Baton.PASSES, Baton.ENDS)), None)
+        if last is not None:
+            after = await self.pass_baton(connection, last)
+            here = after is not None
+            numbered += enumerate(after or (), len(numbered))
+        else:
+            here = not held or await lock_baton(connection, held[0].user_id, held[0].run_id)
         if not here:
             numbered = [(at, outcome) for at, outcome in numbered if outcome not in held]
-        elif (last := next((event for event in held if event.baton in (Baton.PASSES, Baton.ENDS)), None)) is not None:
-            numbered += [
-                (len(numbered) + at, after) for at, after in enumerate(await self.pass_baton(connection, last))
-            ]
         await self._store(connection, cause, numbered)
         return here
 
-    async def pass_baton(self, connection: Connection, event: RunEvent) -> Sequence[Later | Keep]:
-        """Marks the baton as passed by `event`; for a terminal fact returns what its end leaves to do."""
-        await connection.execute(
-            "update baton set passed_at = now(), passed_as = $3 where user_id = $1 and run_id = $2",
+    async def pass_baton(
+        self, connection: Connection, event: RunEvent, *, ender: bool = False
+    ) -> Sequence[Later | Keep] | None:
+        """Marks the baton as passed by `event`, if the run is here; returns what a terminal fact leaves to do.
+
+        None when the run is not here. A run that was asked to end is here for the ender only.
+        """
+        passed = await connection.fetchval(
+            """update baton set passed_at = now(), passed_as = $3 where user_id = $1 and run_id = $2
+               and taken_at is not null and passed_at is null and ($4 or cancel_requested_at is null) returning 1""",
             event.user_id,
             event.run_id,
             event.ce_type,
+            ender,
         )
+        if not passed:
+            return None
         ended = RunEnded(event, event.user_id, event.run_id)
         return self.on_end(ended) if event.baton is Baton.ENDS else ()
 
@@ -143,6 +155,15 @@ class Outbound:
             traceparent=current_traceparent(run),
         )
         return json.dumps([[key, value.decode()] for key, value in envelope.headers()])
+
+
+def _refuse_strangers(cause: Cause, outcomes: Sequence[Outcome], held: Sequence[RunEvent]) -> None:
+    """Nobody's message may speak about another user, or about the baton of another run. Raises ValueError."""
+    spoken = [outcome.message if isinstance(outcome, Later) else outcome for outcome in outcomes]
+    if any(one.user_id != cause.user_id for one in spoken if not isinstance(one, Keep)):
+        raise ValueError("an outcome names another user than its message")
+    if len({event.run_id for event in held} | ({cause.run_id} if held and cause.run_id else set())) > 1:
+        raise ValueError("an outcome names another run than its message")
 
 
 async def lock_baton(connection: Connection, user_id: str, run_id: str) -> bool:

@@ -21,6 +21,7 @@ class Limits:
     pause: timedelta
     pause_max: timedelta
     poll: float
+    grace: float
 
 
 def delay_after(identity: str, attempts: int, limits: Limits) -> timedelta:
@@ -28,7 +29,7 @@ def delay_after(identity: str, attempts: int, limits: Limits) -> timedelta:
 
     `identity` is a hexadecimal digest: the jitter spreads messages without a random source.
     """
-    full = min(limits.backoff * float(2**attempts), limits.backoff_max)
+    full = min(limits.backoff * float(2 ** min(attempts, 20)), limits.backoff_max)
     spread = int(identity[attempts % 56 : attempts % 56 + 8], 16) / 0xFFFFFFFF
     return full * (0.5 + spread / 2)
 
@@ -36,6 +37,8 @@ def delay_after(identity: str, attempts: int, limits: Limits) -> timedelta:
 class Pause:
     """A stage that waits because its configuration is wrong: nothing is claimed but control lanes and, now and then,
     one lane as a probe. The first probe that gets through ends the pause.
+
+    Each process finds out by itself: a second one pauses when it meets the same wrong setting.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -50,8 +53,13 @@ class Pause:
         """Whether the stage waits."""
         return self.reason is not None
 
-    def start(self, reason: Misconfigured) -> timedelta:
-        """Begins or prolongs the pause; returns how long until the next probe."""
+    def start(self, reason: Misconfigured, lane: str) -> timedelta:
+        """Begins the pause, or prolongs it after a failed probe; returns how long until the next probe.
+
+        Lanes that were at work when the pause began meet the same fault and do not prolong it.
+        """
+        if self.active and lane != self._probe:
+            return timedelta(seconds=max(self._until - time.monotonic(), 0))
         delay = self._delay
         self.reason = reason
         self._until = time.monotonic() + delay.total_seconds()

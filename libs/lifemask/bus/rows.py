@@ -1,7 +1,8 @@
-"""Connections for domain rows: always inside a transaction that belongs to one user."""
+"""Connections: transactions of the bus, and reading domain rows, always inside a transaction of one user."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
@@ -16,6 +17,28 @@ else:
 
 Writer = Callable[[Connection, object], Awaitable[None]]
 """A service's one function that stores a `Keep` row; runs in the finishing transaction, the user is set."""
+
+DATABASE_AWAY = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+"""Nothing can be decided without the database: the process ends and is started again."""
+
+_holding: ContextVar[bool] = ContextVar("holding_a_connection", default=False)
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection in a short transaction. Raises RuntimeError inside another one of the same task.
+
+    Sixteen lanes share ten connections: if each held one while it waits for a second, all would wait for ever. So
+    nesting is refused the first time it is tried, and not the first time there is load.
+    """
+    if _holding.get():
+        raise RuntimeError("a transaction inside another takes two connections of the pool: end the first one before")
+    held = _holding.set(True)
+    try:
+        async with pool.acquire() as connection, connection.transaction():
+            yield connection
+    finally:
+        _holding.reset(held)
 
 
 async def act_for(connection: Connection, user_id: str) -> None:
@@ -32,6 +55,6 @@ class Rows:
     @asynccontextmanager
     async def reading(self, user_id: str) -> AsyncIterator[Connection]:
         """A connection in a short transaction of `user_id`. Do no slow work inside: the pool is small."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             await act_for(connection, user_id)
             yield connection

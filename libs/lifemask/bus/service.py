@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from lifemask.bus.calls import Calls
 from lifemask.bus.consumer import Consumer
 from lifemask.bus.dead import DeadLetters
 from lifemask.bus.ender import Ender
@@ -20,7 +21,7 @@ from lifemask.bus.outbound import Cause, Outbound, nothing_on_end, refuse_to_sav
 from lifemask.bus.outcomes import OnEnd, Outcome, Route
 from lifemask.bus.relay import Relay
 from lifemask.bus.retry import Limits, Pause
-from lifemask.bus.rows import Pool, Rows, Writer
+from lifemask.bus.rows import Connection, Pool, Rows, Writer, transaction
 from lifemask.bus.signals import Signals
 from lifemask.bus.timer import Cleaner, Timer
 from lifemask.bus.worker import Worker
@@ -33,9 +34,21 @@ async def open_bus(service: str, stage: Stage, settings: ServiceSettings) -> Asy
     """Connects `service` (its name with hyphens) to its own schema. Raises OSError or PostgresError when it cannot."""
     schema = schema_of(service)
     async with asyncpg.create_pool(
-        settings.postgres, min_size=1, max_size=settings.pool, server_settings={"search_path": schema}
+        settings.postgres,
+        min_size=1,
+        max_size=settings.pool,
+        server_settings={"search_path": schema},
+        command_timeout=settings.watchdog,
+        reset=_keep_session,
     ) as pool:
         yield Bus(service, stage, settings, pool)
+
+
+async def _keep_session(_connection: Connection) -> None:
+    """A connection that goes back to the pool is not reset, which would cost a round trip each time.
+
+    Nothing is left behind in it: every setting is made with `set_config(…, true)`, for its transaction.
+    """
 
 
 class Bus:
@@ -68,28 +81,30 @@ class Bus:
     ) -> bool:
         """Stores the outcomes of an act from outside (an HTTP request) in one transaction.
 
-        `cause` names the act: the same cause mints the same event ids, so that a repeated act stores no second event.
+        `cause` names the act: the same cause mints the same event ids, so that a repeated act stores no second event
+        (its rows are written again: the writer must bear that). Commit what you read first: inside `rows.reading` it
+        is refused.
         `takes`: this service takes the run's baton, without a deadline. Returns False, with nothing stored, when events
         of the outcomes need the baton and the run is not here.
         """
-        async with self.pool.acquire() as connection:
-            transaction = connection.transaction()
-            await transaction.start()
-            try:
+        try:
+            async with transaction(self.pool) as connection:
                 if takes:
                     await connection.execute(
                         "insert into baton (user_id, run_id, taken_at) values ($1, $2, now()) on conflict do nothing",
                         user_id,
                         run_id,
                     )
-                stored = await self.outbound.apply(connection, Cause(user_id, run_id, cause), outcomes)
-            except BaseException:
-                await transaction.rollback()
-                raise
-            await (transaction.commit() if stored else transaction.rollback())
-        if stored:
-            self.signals.stored()
-        return stored
+                if not await self.outbound.apply(connection, Cause(user_id, run_id, cause), outcomes):
+                    raise _NotHere  # noqa: TRY301  leaves the transaction
+        except _NotHere:
+            return False
+        self.signals.stored()
+        return True
+
+
+class _NotHere(Exception):
+    """Rolls an act back: it speaks for a run that this service does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +136,7 @@ class Service:
         self.pause = Pause(limits)
         self.dead = DeadLetters(bus.pool, bus.outbound, bus.stage, bus.signals)
         self.intake = Intake(bus.pool, table, self.dead, bus.signals, settings.deadline(bus.stage))
-        self.worker = Worker(bus.pool, table, bus.outbound, self.dead, ports, limits, bus.signals, self.pause)
+        self.worker = Worker(bus.pool, Calls(table, ports), bus.outbound, self.dead, limits, bus.signals, self.pause)
         self.ender = Ender(bus.pool, bus.outbound, bus.stage, bus.signals, settings.poll)
         self.timer = Timer(bus.pool, bus.signals, settings.poll)
         self.cleaner = Cleaner(bus.pool, settings.inbox_retention_days, settings.outbox_retention_days)
@@ -199,4 +214,5 @@ def limits_of(settings: ServiceSettings) -> Limits:
         pause=timedelta(seconds=settings.pause),
         pause_max=timedelta(seconds=settings.pause_max),
         poll=settings.poll,
+        grace=min(settings.stop_grace, settings.lease / 2),  # leases are not renewed any more meanwhile
     )

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from lifemask.bus import lanes
-from lifemask.bus.rows import Pool
+from lifemask.bus.rows import Pool, transaction
 from lifemask.bus.signals import Signals
 
 _BATCH = 200
@@ -31,7 +31,7 @@ class Timer:
 
     async def step(self) -> int:
         """Moves what is due now; returns how many."""
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with transaction(self.pool) as connection:
             return await lanes.promote(connection, _BATCH)
 
 
