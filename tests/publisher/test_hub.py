@@ -140,6 +140,15 @@ async def test_a_hub_that_fails_once_gets_the_model_once(world: HubWorld, operat
     assert await world.our_commits() == 1
 
 
+async def test_no_signed_link_is_logged(
+    world: HubWorld, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    await world.fails("lfs_put", "drop_after")
+    await publish(world)
+    assert "lfs" not in caplog.text
+    assert "http" not in "".join(capfd.readouterr())
+
+
 async def test_a_file_host_that_denies_is_not_our_token(world: HubWorld) -> None:
     await world.fails("lfs_put", "answer", status=403)
     with pytest.raises(Retryable) as raised:

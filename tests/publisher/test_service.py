@@ -31,12 +31,37 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 Make = Callable[[str], Awaitable[str]]
 
 
+class Killed(BaseException):
+    """The process is no more."""
+
+
+class Hooked(InMemoryObjects):
+    """A store in which something happens at the moments that matter."""
+
+    on_read_back: Callable[[], Awaitable[None]] | None = None
+    """Called once, when the published weights are about to be read back."""
+    dies_at_seal: bool = False
+    """The process dies when it writes the publication statement."""
+
+    async def read(self, key: keys.Key, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        if end is None and "/models/" in key and (hook := self.on_read_back):
+            self.on_read_back = None
+            await hook()
+        async for chunk in super().read(key, start=start, end=end):
+            yield chunk
+
+    async def put(self, key: keys.Key, data: bytes, *, create_only: bool = False) -> None:
+        if self.dies_at_seal and "publication" in key:
+            raise Killed
+        await super().put(key, data, create_only=create_only)
+
+
 @dataclass
 class Process:
     """One publisher, whose loops are turned by hand."""
 
     service: Service
-    objects: InMemoryObjects
+    objects: Hooked
     urls: SandboxUrls
     client: httpx.AsyncClient
 
@@ -71,10 +96,6 @@ class Process:
         answer = await self.client.post(self.urls.faults, json={"operation": operation, "effect": effect, **details})
         assert answer.status_code == 200, answer.text
 
-    def puts(self, name: str, port: object) -> None:
-        """Puts another port in a port's place."""
-        self.service.worker.ports = {**self.service.worker.ports, name: port}
-
     async def repos(self) -> list[dict[str, Any]]:
         """The repositories that are still there."""
         found = (await self.client.get(self.urls.ledger)).json()["repos"]
@@ -87,6 +108,8 @@ class Process:
 
 @asynccontextmanager
 async def started(dsn: str, store: str, urls: SandboxUrls) -> AsyncIterator[Process]:
+    objects = InMemoryObjects._named.setdefault(store, Hooked())
+    assert isinstance(objects, Hooked)
     settings = PublisherSettings(
         postgres=dsn,
         objects=f"memory://{store}",
@@ -97,7 +120,7 @@ async def started(dsn: str, store: str, urls: SandboxUrls) -> AsyncIterator[Proc
         backoff=0.001,
     )
     async with publisher(settings) as service, httpx.AsyncClient(trust_env=False) as client:
-        yield Process(service, InMemoryObjects.named(store), urls, client)
+        yield Process(service, objects, urls, client)
 
 
 @pytest.fixture
@@ -197,7 +220,7 @@ async def test_a_run_cancelled_while_it_is_published_leaves_nothing_outside(proc
     """The cancel comes between the hub's commit and the finish."""
     run = a_run()
     await process.receive(await trained_run(process.objects, run))
-    process.puts("hub", CancelledMeanwhile(process.service.worker.ports["hub"], process, run))
+    process.objects.on_read_back = lambda: process.cancel(run)
     await process.settle()
     await process.time_passes()
     assert [type(fact).__name__ for fact in await process.facts()] == ["RunCanceled"]
@@ -249,10 +272,11 @@ async def test_a_second_process_takes_over_after_a_crash_before_the_seal(databas
         async with started(dsn, store, urls) as first:
             event = await trained_run(first.objects, run)
             await first.receive(event)
-            first.puts("chain", Dying(first.service.worker.ports["chain"]))
+            first.objects.dies_at_seal = True
             with pytest.raises(Killed):
                 await first.service.worker.step()
             places = first.models
+        first.objects.dies_at_seal = False
         async with started(dsn, store, urls) as second:
             await second.time_passes()
             [ready] = await second.facts()
@@ -260,31 +284,3 @@ async def test_a_second_process_takes_over_after_a_crash_before_the_seal(databas
             assert second.models == places
             [repo] = await second.repos()
             assert repo["commits"] == 2
-
-
-class Killed(BaseException):
-    """The process is no more."""
-
-
-class Dying:
-    """The real chain of a process that dies when it seals."""
-
-    def __init__(self, chain: Any) -> None:
-        self.trained = chain.trained
-
-    async def seal(self, *_: object) -> str:
-        raise Killed
-
-
-class CancelledMeanwhile:
-    """The real hub; while it is read back, the run is cancelled."""
-
-    def __init__(self, hub: Any, process: Process, run: dict[str, str]) -> None:
-        self.create, self.commit, self.remove = hub.create, hub.commit, hub.remove
-        self._hub = hub
-        self._process = process
-        self._run = run
-
-    async def read_back(self, publication: Any) -> Any:
-        await self._process.cancel(self._run)
-        return await self._hub.read_back(publication)

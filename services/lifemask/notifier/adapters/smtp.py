@@ -8,12 +8,15 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 
 import aiosmtplib
+import structlog
 
 from lifemask.contracts import Digest
 from lifemask.notifier.domain import Delivery, SmtpServer
 from lifemask.notifier.letter import Letter
 
 Clock = Callable[[], datetime]
+
+log = structlog.get_logger()
 
 
 class SmtpMail:
@@ -41,8 +44,14 @@ class SmtpMail:
         except aiosmtplib.SMTPRecipientsRefused as refused:
             # 5xx about the mailbox is for good; about the sender or the content it may be our own set-up
             is_final = all(recipient.code >= 500 for recipient in refused.recipients)
+            log.warning("mailbox_refused", codes=[recipient.code for recipient in refused.recipients])
             return Delivery.REFUSED if is_final else Delivery.FAILED
-        except (aiosmtplib.SMTPException, OSError):
+        except aiosmtplib.SMTPAuthenticationError as error:
+            # ours to mend, but no reason to hold up the webhooks, as a paused stage would
+            log.error("mail_login_refused", code=error.code, setting="LIFEMASK_SMTP")  # noqa: TRY400 - not our code's fault
+            return Delivery.FAILED
+        except (aiosmtplib.SMTPException, OSError) as error:
+            log.warning("mail_not_taken", problem=type(error).__name__, code=getattr(error, "code", None))
             return Delivery.FAILED
         return Delivery.ACCEPTED
 

@@ -6,12 +6,15 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 import httpx
+import structlog
 from standardwebhooks import Webhook
 
 from lifemask.contracts import Digest, UserId, app_of
 from lifemask.notifier.domain import Delivery, Target
 
 Clock = Callable[[], datetime]
+log = structlog.get_logger()
+
 _GONE = 410
 """The receiver's way to say: never call me again."""
 
@@ -55,11 +58,13 @@ class StandardWebhooks:
                 self._client.stream("POST", target.url, content=body.encode(), headers=headers) as answer,
             ):  # the answer's body is nobody's business and is not read
                 return _delivery(answer)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError):
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            log.warning("webhook_not_taken", problem=type(error).__name__)
             return Delivery.FAILED
 
 
 def _delivery(answer: httpx.Response) -> Delivery:
     if answer.is_success:
         return Delivery.ACCEPTED
+    log.warning("webhook_not_taken", status=answer.status_code)
     return Delivery.REFUSED if answer.status_code == _GONE else Delivery.FAILED

@@ -3,6 +3,7 @@
 Without Xet, since plain LFS works with every hub, and a 429 on the other path blocks a thread for minutes.
 """
 
+import logging
 import os
 
 os.environ["HF_HUB_DISABLE_XET"] = "1"
@@ -16,6 +17,8 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.hf_api import RepoFile
+
+logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings name signed upload links
 
 __all__ = [
     "CommitOperationAdd",
