@@ -38,10 +38,10 @@ _PASSING: Final = (
     TimeoutError,
     ConnectionError,
 )
-_PASSING_CODES: Final = frozenset(
-    {"RequestTimeout", "SlowDown", "ConditionalRequestConflict", "OperationAborted", "NoSuchUpload", "BadDigest"}
-)
-"""Passing though their status says otherwise: a slow upload, a write at the same time, a repeated completion."""
+_PASSING_CODES: Final = frozenset({"RequestTimeout", "NoSuchUpload", "BadDigest"})
+"""Passing though their status says otherwise: a slow upload, a completion that was repeated, bytes hurt on the way."""
+_PASSING_STATUS: Final = frozenset({408, 409, 429})
+"""409 is a conflict with a write or delete at the same time, also in the same folder where folders are real."""
 _UNSUPPORTED: Final = 501
 _FIXES: Final = {
     "NoSuchBucket": "the bucket does not exist",
@@ -83,7 +83,7 @@ def _answer(error: ClientError, permission: str, where: str) -> Exception:
         return ObjectExists("an object of this key exists")
     if code in _FIXES:
         return Misconfigured(FailureCode.STORE_DENIED, f"{permission} on {where}: {_FIXES[code]}")
-    if code in _PASSING_CODES or status in {408, 429} or (status >= 500 and status != _UNSUPPORTED):
+    if code in _PASSING_CODES or status in _PASSING_STATUS or (status >= 500 and status != _UNSUPPORTED):
         return Retryable(FailureCode.STORE_UNAVAILABLE)
     if status == 404:
         return ObjectMissing("there is no such object")
