@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import httpx
@@ -12,13 +14,14 @@ from lifemask.cli.out import Out
 from lifemask.cli.tables import events_table, facts_table
 from lifemask.cli.training import trace_id
 from lifemask.cli.views import Run
-from lifemask.contracts import ModelReady, NotificationDelivered
+from lifemask.contracts import ModelReady, NotificationDelivered, Topic
 from lifemask.contracts.ids import user_id
 
 _PATIENCE: Final = 10.0
 """Seconds for the mail and its event, which follow the terminal fact."""
 _POLL: Final = 0.1
-_MAIL_LINES: Final = 6
+_MAIL_LINES: Final = 8
+_MOST_ALIKE: Final = 3
 
 
 async def tell_the_end(out: Out, machine: Machine, run: Run, *, user: str, contact: str) -> None:
@@ -31,11 +34,29 @@ async def tell_the_end(out: Out, machine: Machine, run: Run, *, user: str, conta
     out.fact("mail", **({"subject": mail["subject"], "text": mail["text"]} if mail else {"subject": None}))
     out.fact("result", **rows)
     out.show("\n[bold]Event log[/]")
-    out.show(events_table(events))
+    out.show(events_table(folded(events)))
     out.show("\n[bold]Mail[/]")
     out.show(facts_table({"to": contact, "subject": mail["subject"], "text": _first_lines(mail)} if mail else {}))
     out.show("\n[bold]Model[/]" if run.model else "\n[bold]Run[/]")
     out.show(facts_table(rows))
+
+
+def folded(events: Sequence[Logged]) -> list[Logged]:
+    """The log with many photo events of one type as one line, at the first one's place; `lifemask events` has all."""
+    by_type = dict[str, list[Logged]]()
+    for event in events:
+        by_type.setdefault(event.type, []).append(event)
+    lines = list[Logged]()
+    for event in events:
+        same = by_type[event.type]
+        if event.topic.endswith(Topic.PHOTOS) and len(same) > _MOST_ALIKE:
+            if event is same[0]:
+                usable = sum(bool(each.facts.get("usable")) for each in same)
+                facts = {"photos": len(same)} | ({"usable": usable} if "usable" in event.facts else {})
+                lines.append(replace(event, facts=facts))
+        else:
+            lines.append(event)
+    return lines
 
 
 def _rows(machine: Machine, run: Run, events: list[Logged]) -> dict[str, str]:

@@ -21,6 +21,7 @@ _FETCH_WAIT_MS: Final = 50
 """The embedded broker waits the full time before it answers."""
 _RANKS: Final = {ce_type: rank for rank, ce_type in enumerate(BY_TYPE)}
 _SHOWN_LENGTH: Final = 12
+_HEX: Final = frozenset("0123456789abcdef-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Logged:
     @property
     def facts_line(self) -> str:
         """The facts in a line; digests and ids by their first characters."""
-        return "  ".join(f"{name}={_short(value)}" for name, value in self.facts.items())
+        shown = ((name, _short(value)) for name, value in self.facts.items() if value not in ([], "", None))
+        return "  ".join(f"{name}={value}" for name, value in shown)
 
     def as_fields(self) -> dict[str, Any]:
         """For a JSON line."""
@@ -167,9 +169,18 @@ def _order(event: Logged) -> tuple[float, int]:
 
 def _short(value: Any) -> str:
     if isinstance(value, str):
-        return value if len(value) <= 40 and " " not in value else f"{value[:_SHOWN_LENGTH]}…"
+        return _short_text(value)
     if isinstance(value, dict):
-        return str(value.get("code") or f"{{{', '.join(f'{key}={each}' for key, each in value.items())}}}")
+        return str(value.get("code") or ",".join(f"{key}:{each}" for key, each in value.items()))
     if isinstance(value, list):
         return ",".join(map(str, value)) if all(isinstance(each, str) for each in value) else f"[{len(value)}]"
     return json.dumps(value)
+
+
+def _short_text(text: str) -> str:
+    """A digest by its first, an id by its last characters; other long text is cut."""
+    if len(text) == 36 and _HEX.issuperset(text):
+        return f"…{text[-_SHOWN_LENGTH:]}"
+    if len(text) >= 40 and _HEX.issuperset(text):
+        return f"{text[:_SHOWN_LENGTH]}…"
+    return text if len(text) <= 120 else f"{text[:119]}…"

@@ -100,8 +100,8 @@ def event_cells(event: Logged) -> tuple[Text, Text, Text, Text, Text]:
     return (
         Text(at, style="dim"),
         Text(event.short_type, style="bold"),
-        Text(event.source, style="cyan"),
-        Text(event.run_id[-12:] if event.run_id else "", style="dim"),
+        Text(event.source.removeprefix("lifemask/"), style="cyan"),
+        Text(f"…{event.run_id[-6:]}" if event.run_id else "", style="dim"),
         Text(event.facts_line),
     )
 
