@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace as with_changes
 from typing import Any
 
-import structlog
 from aiokafka import ConsumerRecord
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
@@ -20,7 +19,8 @@ from faststream.kafka.annotations import KafkaMessage
 from lifemask.bus.inbound import Raw
 from lifemask.runtime.settings import ServiceSettings
 
-log = structlog.get_logger()
+_STOP_SECONDS = 2.0
+"""For a batch that is being stored when the service stops."""
 
 Records = tuple[ConsumerRecord, ...]
 StoreBatch = Callable[[Sequence[Raw]], Awaitable[None]]
@@ -29,15 +29,21 @@ StoreBatch = Callable[[Sequence[Raw]], Awaitable[None]]
 class Consumer:
     """Reads a service's topics and hands batches to `store`; acknowledges what was stored.
 
-    When storing fails, `failed` is set and nothing is acknowledged any more: the process must end, and the records come
-    again to the next one.
+    When parsing or storing fails, `failed` is set and nothing is acknowledged any more (an acknowledgement commits all
+    that was polled, the failed batch too): the process must end, and the records come again to the next one.
+
+    A group needs at least as many partitions as members: one without partitions looks like one that hangs.
     """
 
     def __init__(self, group: str, topics: Sequence[str], settings: ServiceSettings, store: StoreBatch) -> None:
         self._store = store
         self._settings = settings
         self._broker = KafkaBroker(
-            settings.brokers, client_id=f"lifemask-{group}", allow_auto_create_topics=False, logger=None
+            settings.brokers,
+            client_id=f"lifemask-{group}",
+            allow_auto_create_topics=False,
+            logger=None,
+            graceful_timeout=_STOP_SECONDS,
         )
         self._subscriber = self._broker.subscriber(
             *topics,
@@ -45,7 +51,7 @@ class Consumer:
             group_id=group,
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
-            parser=tolerant,
+            parser=self._parse,
             decoder=_leave_raw,
             max_records=settings.kafka_batch,
             batch_timeout_ms=settings.kafka_fetch_wait_ms,
@@ -57,7 +63,8 @@ class Consumer:
         self._subscriber(self._handle)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.polled_at = time.monotonic()
-        """When the consumer last polled with partitions assigned (seconds of the monotonic clock)."""
+        """When a broker last answered a fetch (seconds of the monotonic clock); an empty answer counts."""
+        self._newest = 0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -69,6 +76,13 @@ class Consumer:
         finally:
             await self._broker.stop()
 
+    async def _parse(self, records: Records, parse: Callable[[Records], Awaitable[KafkaMessage]]) -> KafkaMessage:
+        try:
+            return await tolerant(records, parse)
+        except Exception as problem:
+            self._fail(problem)
+            raise
+
     async def _handle(self, _body: Any, message: KafkaMessage) -> None:
         if self.failed.done():
             return
@@ -76,10 +90,13 @@ class Consumer:
         try:
             await self._store([raw(record) for record in records])
         except Exception as problem:
-            if not self.failed.done():
-                self.failed.set_exception(problem)
+            self._fail(problem)
             raise
         await message.ack()
+
+    def _fail(self, problem: Exception) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(problem)
 
     def _watch_polls(self) -> None:
         consumer = self._subscriber.consumer
@@ -89,7 +106,9 @@ class Consumer:
 
         async def watched(*args: Any, **kwargs: Any) -> Any:
             found = await poll(*args, **kwargs)
-            if consumer.assignment():
+            answered = [consumer.last_poll_timestamp(partition) or 0 for partition in consumer.assignment()]
+            if (newest := max(answered, default=0)) != self._newest:
+                self._newest = newest
                 self.polled_at = time.monotonic()
             return found
 

@@ -4,13 +4,14 @@ A crash between send and mark sends again: the receiver's inbox knows the identi
 """
 
 import asyncio
-import json
+from contextlib import suppress
 from dataclasses import dataclass
 
 import asyncpg
 import structlog
 from aiokafka import AIOKafkaProducer
 
+from lifemask.bus.inbound import headers_bytes
 from lifemask.bus.rows import Connection
 from lifemask.bus.signals import Signals
 
@@ -18,6 +19,7 @@ log = structlog.get_logger()
 
 _BATCH = 500
 """Events sent and marked together."""
+_STOP_SECONDS = 1.0
 _LEADER_POLL = 1.0
 """Seconds between two tries to become the leader."""
 
@@ -46,9 +48,9 @@ class Relay:
             try:
                 await self._publish(connection, producer)
             finally:
-                await producer.stop()
+                await _stop(producer)
         finally:
-            await connection.close()
+            connection.terminate()  # gives the lock up at once; nothing is under way in it
 
     async def _lead(self, connection: Connection) -> None:
         lock = f"relay {self.schema}"
@@ -87,8 +89,14 @@ class Relay:
 
 
 async def _send(producer: AIOKafkaProducer, row: asyncpg.Record) -> "asyncio.Future[object]":
-    headers = [(name, value.encode()) for name, value in json.loads(row["headers"]) if isinstance(value, str)]
     sent: asyncio.Future[object] = await producer.send(
-        row["topic"], value=row["value"], key=row["key"].encode(), headers=headers
+        row["topic"], value=row["value"], key=row["key"].encode(), headers=headers_bytes(row["headers"])
     )
     return sent
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """What is not sent now is sent by the next leader: no reason to wait long for a broker that is away."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_STOP_SECONDS):
+            await producer.stop()

@@ -191,29 +191,34 @@ class Worker:
             return await self._finish(claimed, message, await self._call(claimed, message), go_on=go_on)
         except (Fenced, *DATABASE_AWAY):
             raise
+        except RunOver:
+            return await self._finish(claimed, message, (), go_on=go_on)
         except asyncio.CancelledError as canceled:
             if (task := asyncio.current_task()) is None or task.cancelling():
                 raise  # it is us who are stopped; otherwise something the handler waited for was
             return await self._retry(claimed, message, canceled, go_on=go_on)
-        except RunOver:
-            return await self._finish(claimed, message, (), go_on=go_on)
-        except TooNew:
-            log.warning("message_too_new", type=message.type)
-            return await self._wait(claimed, message, self.limits.backoff_max)
-        except Misconfigured as problem:
-            delay = self.pause.start(problem, claimed.lane)
-            _mark(problem.code)
-            log.error("stage_paused", code=problem.code.value, detail=problem.detail, seconds=delay.total_seconds())  # noqa: TRY400  no fault of the code: no traceback
-            return await self._wait(claimed, message, delay)
-        except Unprocessable as problem:
-            return await self._bury(claimed, message, problem.code, problem.detail, go_on=go_on)
-        except Retryable as problem:
-            if not problem.counts:
+        except Exception as problem:  # noqa: BLE001  whatever it is, it is this message's affair
+            return await self._recover(claimed, message, problem, go_on=go_on)
+
+    async def _recover(self, claimed: Claimed, message: Message, problem: Exception, *, go_on: bool) -> Next:
+        match problem:
+            case TooNew():
+                log.warning("message_too_new", type=message.type)
+                return await self._wait(claimed, message, self.limits.backoff_max)
+            case Misconfigured():
+                delay = self.pause.start(problem, claimed.lane)
+                _mark(problem.code)
+                log.error("stage_paused", code=problem.code.value, detail=problem.detail, seconds=delay.total_seconds())
+                return await self._wait(claimed, message, delay)
+            case Unprocessable():
+                return await self._bury(claimed, message, problem.code, problem.detail, go_on=go_on)
+            case Retryable() if not problem.counts:
                 return await self._wait(claimed, message, problem.after or self.limits.backoff)
-            return await self._retry(claimed, message, problem, go_on=go_on)
-        except Exception as bug:
-            log.exception("handler_failed", type=message.type)
-            return await self._retry(claimed, message, bug, go_on=go_on)
+            case Retryable():
+                pass
+            case _:
+                log.error("handler_failed", type=message.type, exc_info=problem)
+        return await self._retry(claimed, message, problem, go_on=go_on)
 
     async def _call(self, claimed: Claimed, message: Message) -> Sequence[Outcome]:
         route, event = self.calls.read(message)
