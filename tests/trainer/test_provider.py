@@ -194,17 +194,6 @@ async def test_a_listing_lags_and_then_shows(provider: Provider) -> None:
     assert len((await provider.trainings.find(path_of(wanted), since())).matches) == 1
 
 
-async def test_pages_are_followed_up_to_the_bound(provider: Provider) -> None:
-    first = order()
-    await provider.created(first)
-    for _ in range(100):
-        await provider.created(order())
-    assert len((await provider.trainings.find(path_of(first), since())).matches) == 1
-    async with at(provider.urls, pages=1) as impatient:
-        with pytest.raises(Retryable):
-            await impatient.find(path_of(first), since())
-
-
 async def test_a_forgotten_input_makes_a_listing_unclean(tmp_path: Path) -> None:
     quick = {"destination": ACCOUNT.destination, "queue_seconds": 5, "retention_seconds": 0.01}
     async with running_sandbox(tmp_path / "sandbox", **quick) as urls, at(urls) as trainings:

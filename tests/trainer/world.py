@@ -74,8 +74,11 @@ class World:
     def id(self, number: int = 1) -> AttemptId:
         return AttemptId(self.run["user_id"], self.run["run_id"], number)
 
-    async def handle(self, message: Event | Reminder) -> list[Outcome]:
-        """Steps the handler and finishes the message like the bus: run events of a run that is over are dropped."""
+    async def handle(self, message: Event | Reminder, *, finishes: bool = True) -> list[Outcome]:
+        """Steps the handler and finishes the message like the bus: run events of a run that is over are dropped.
+
+        Unless it `finishes`, the transaction that does so is lost.
+        """
         try:
             outcomes = await step(
                 HANDLERS,
@@ -90,6 +93,8 @@ class World:
             )
         except RunOver:
             return []
+        if not finishes:
+            return outcomes
         self.store(outcomes)
         for event in (each for each in outcomes if isinstance(each, Event)):
             if self.over and event.baton is not Baton.FREE:

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from lifemask.bus.service import Service, open_bus
 from lifemask.bus.outcomes import Misconfigured, Retryable
+from lifemask.bus.service import Service, open_bus
 from lifemask.contracts import Stage
 from lifemask.objects import open_objects
 from lifemask.objects.tokens import Tokens, load_secret
