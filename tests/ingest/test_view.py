@@ -150,7 +150,7 @@ def test_a_second_attempt_begins_at_its_own_percent() -> None:
         ((*STORY[:3], event(RunStalled, stage="train"), ENDINGS[1]), False),
     ],
 )
-def test_a_stall_delays_until_its_stage_is_past(events: tuple[RunEvent, ...], delayed: bool) -> None:
+def test_a_stall_delays_until_its_stage_is_past(events: tuple[RunEvent, ...], *, delayed: bool) -> None:
     view = shown(*events)
     assert view.delayed is delayed
     assert view.summary.startswith("Delayed, our side") is delayed

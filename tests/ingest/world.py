@@ -167,6 +167,7 @@ async def served(app: Any) -> AsyncIterator[str]:
     """The app on a free port of this machine; its base URL."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen()
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1))
     task = asyncio.create_task(server._serve([listener]))
     try:

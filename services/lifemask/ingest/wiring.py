@@ -11,6 +11,7 @@ from lifemask.contracts import Stage
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.adapters.apps import AppsFile
 from lifemask.ingest.adapters.custody import UploadCustody
+from lifemask.ingest.adapters.desk import TracedDesk
 from lifemask.ingest.adapters.links import TokenLinks
 from lifemask.ingest.adapters.postgres import PostgresRuns
 from lifemask.ingest.adapters.replicate import ReplicateSecrets
@@ -50,7 +51,7 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
 
 def _office(settings: IngestSettings, objects: ObjectStore, http: httpx.AsyncClient, bus: Bus) -> Office:
     return Office(
-        desk=bus,
+        desk=TracedDesk(bus),
         runs=PostgresRuns(bus.rows),
         originals=StoredOriginals(objects),
         names=StoredNames(objects, bus.rows),

@@ -4,21 +4,21 @@ Each writer locks the run's row first, so that folds, uploads and submissions of
 whichever process they run in, and each change of the view gets the next number.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 import asyncpg
 
 from lifemask.bus.rows import Connection
-from lifemask.contracts import ModelReady, ModelRevoked, PhotoJudged, RunEvent, RunRejected
+from lifemask.contracts import PhotoJudged, RunEvent
+from lifemask.ingest.adapters.consequences import judge, keep_consequences
+from lifemask.ingest.adapters.idempotency import keep_key, known_key
 from lifemask.ingest.adapters.records import COUNTS, PHOTO, RUN, counts_of, photo_of, run_of, write_facts
 from lifemask.ingest.domain.changes import Moment, change_of
 from lifemask.ingest.domain.facts import FOLDED
 from lifemask.ingest.domain.photos import Photo
 from lifemask.ingest.domain.rows import (
     Disposed,
-    KeyTaken,
     NewPhoto,
     NewRun,
     NotADraft,
@@ -32,9 +32,6 @@ from lifemask.ingest.domain.rows import (
     Submitted,
 )
 from lifemask.ingest.domain.runs import Run, missing
-
-_KEYS_KEPT = "8 days"
-"""Idempotency keys are promised for 7."""
 
 
 class RowWriter:
@@ -61,7 +58,7 @@ class RowWriter:
                 raise TypeError(f"ingest has no table for {type(row).__name__}")
 
     async def _begin(self, connection: Connection, row: NewRun) -> None:
-        if row.key is not None and (taken := await _key(connection, row.user_id, row.key)) is not None:
+        if row.key is not None and (taken := await known_key(connection, row.user_id, row.key)) is not None:
             raise taken
         await connection.execute(
             "insert into run (user_id, run_id, request) values ($1, $2, $3) on conflict do nothing",
@@ -71,7 +68,7 @@ class RowWriter:
         )
         run = await _lock(connection, row.user_id, row.run_id)
         if row.key is not None:
-            await _keep_key(connection, row, row.key)
+            await keep_key(connection, row, row.key)
         await self._note(connection, Moment(None, None), await self._moment(connection, run), None)
 
     async def _add(self, connection: Connection, row: NewPhoto) -> None:
@@ -133,7 +130,7 @@ class RowWriter:
         except RunUnknown:
             return
         before = await self._moment(connection, run)
-        photo = await _judge(connection, event) if isinstance(event, PhotoJudged) else None
+        photo = await judge(connection, event) if isinstance(event, PhotoJudged) else None
         if isinstance(event, FOLDED):
             run = await _learn(connection, run, event)
         await self._note(connection, before, await self._moment(connection, run), photo)
@@ -172,31 +169,6 @@ class RowWriter:
         )
 
 
-async def _key(connection: Connection, user_id: str, key: str) -> KeyTaken | None:
-    record = await connection.fetchrow(
-        "select run_id, digest from idempotency where user_id = $1 and key = $2", user_id, key
-    )
-    return KeyTaken(record["run_id"], record["digest"]) if record else None
-
-
-async def _keep_key(connection: Connection, row: NewRun, key: str) -> None:
-    """Two calls at once: the second waits here for the first's commit."""
-    kept = await connection.fetchval(
-        """insert into idempotency (user_id, key, run_id, digest) values ($1, $2, $3, $4)
-           on conflict (user_id, key) do nothing returning 1""",
-        row.user_id,
-        key,
-        row.run_id,
-        row.digest,
-    )
-    if kept is None and (taken := await _key(connection, row.user_id, key)) is not None:
-        raise taken
-    await connection.execute(
-        f"delete from idempotency where user_id = $1 and created_at < now() - interval '{_KEYS_KEPT}'",  # noqa: S608 # a constant of this module
-        row.user_id,
-    )
-
-
 async def _lock(connection: Connection, user_id: str, run_id: str) -> Run:
     record = await connection.fetchrow(
         f"select {RUN} from run where user_id = $1 and run_id = $2 for update",  # noqa: S608 # column list of this package
@@ -227,69 +199,8 @@ async def _learn(connection: Connection, run: Run, event: RunEvent) -> Run:
         write_facts(facts),
         facts.end is not None,
     )
-    match event:
-        case RunRejected():
-            await _decide(connection, event)
-        case ModelReady():
-            await _publish(connection, event)
-        case ModelRevoked():
-            await _revoke(connection, event)
-        case _:
-            pass
+    await keep_consequences(connection, event)
     return replace(run, facts=facts)
-
-
-async def _judge(connection: Connection, event: PhotoJudged) -> Photo | None:
-    """A verdict of the final decision stays, whenever single ones come."""
-    record = await connection.fetchrow(
-        f"""update photo set usable = $4, verdicts = $5, similar_to = $6
-            where user_id = $1 and run_id = $2 and photo_id = $3 and not decided and removed_at is null
-            and (usable, verdicts, similar_to) is distinct from ($4, $5, $6) returning {PHOTO}""",  # noqa: S608 # column list of this package
-        event.user_id,
-        event.run_id,
-        event.photo_id,
-        event.usable,
-        [verdict.value for verdict in event.verdicts],
-        event.similar_to,
-    )
-    return photo_of(record) if record else None
-
-
-async def _decide(connection: Connection, event: RunRejected) -> None:
-    await connection.executemany(
-        """update photo set usable = $4, verdicts = $5, decided = true
-           where user_id = $1 and run_id = $2 and photo_id = $3""",
-        [
-            (event.user_id, event.run_id, photo.photo_id, photo.usable, [verdict.value for verdict in photo.verdicts])
-            for photo in event.photos
-        ],
-    )
-
-
-async def _publish(connection: Connection, event: ModelReady) -> None:
-    await connection.execute(
-        """insert into model (user_id, model_id, run_id, version, store_key, weights, bytes, hub_repo, hub_commit)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing""",
-        event.user_id,
-        event.model_id,
-        event.run_id,
-        event.version,
-        event.store_key,
-        event.weights,
-        event.bytes,
-        event.hub_repo,
-        event.hub_commit,
-    )
-
-
-async def _revoke(connection: Connection, event: ModelRevoked) -> None:
-    await connection.execute(
-        """update model set revoked_at = now(), revoked = $3
-           where user_id = $1 and model_id = $2 and revoked_at is null""",
-        event.user_id,
-        event.model_id,
-        event.reason,
-    )
 
 
 async def _dispose(connection: Connection, row: Disposed) -> None:
@@ -307,6 +218,3 @@ async def _dispose(connection: Connection, row: Disposed) -> None:
 def _photo(record: asyncpg.Record | None) -> Photo:
     assert record is not None
     return photo_of(record)
-
-
-__all__: Sequence[str] = ["RowWriter"]

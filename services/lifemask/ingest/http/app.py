@@ -7,7 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from lifemask.ingest.acts.office import Limits, Office
 from lifemask.ingest.http import callbacks, events, objects, photos, problems, runs, users
-from lifemask.ingest.http.guard import SecurityHeaders, TimeLimit
+from lifemask.ingest.http.guard import CallersTrace, SecurityHeaders, TimeLimit
 from lifemask.ingest.http.places import Places
 
 VERSION: Final = "1.0.0"
@@ -34,6 +34,7 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
         app.include_router(module.router)
     problems.install(app)
     app.add_middleware(TimeLimit, seconds=limits.request_timeout.total_seconds())
+    app.add_middleware(CallersTrace)
     app.add_middleware(SecurityHeaders)
     if cors_origins:
         app.add_middleware(

@@ -1,10 +1,11 @@
-"""Around every request: security headers, and a bound on the time of those that are no streams."""
+"""Around every request: security headers, the caller's trace, a bound on the time of those that are no streams."""
 
 import asyncio
 from http import HTTPStatus
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
+from opentelemetry import context, propagate
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lifemask.ingest.http.problems import Problem
@@ -39,6 +40,23 @@ class SecurityHeaders:
             await send(message)
 
         return await self._app(scope, receive, with_headers)
+
+
+class CallersTrace:
+    """Makes the trace that the caller is in known to what happens inside."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        carried = Headers(scope=scope).get("traceparent") if scope["type"] == "http" else None
+        if carried is None:
+            return await self._app(scope, receive, send)
+        token = context.attach(propagate.extract({"traceparent": carried}, context=context.Context()))
+        try:
+            return await self._app(scope, receive, send)
+        finally:
+            context.detach(token)
 
 
 class TimeLimit:
