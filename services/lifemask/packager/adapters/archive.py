@@ -57,10 +57,10 @@ class ZipArchive:
 async def checked(source: AsyncIterator[bytes], member: Member) -> AsyncIterator[bytes]:
     """The photo's chunks; raises at the end, or as soon as it grows too long, when it is not the validated one.
 
-    A chunk is hashed in a thread while its reader writes it: each costs about the same.
+    A chunk is hashed in a thread, and the next one read, while this one is written: each costs about the same.
     """
     digest, size, loop = hashlib.sha256(), 0, asyncio.get_running_loop()
-    async for chunk in source:
+    async for chunk in ahead(source):
         size += len(chunk)
         if size > member.bytes:
             raise _PhotoDiffersError
@@ -69,6 +69,22 @@ async def checked(source: AsyncIterator[bytes], member: Member) -> AsyncIterator
         await hashed
     if (digest.hexdigest(), size) != (member.sha256, member.bytes):
         raise _PhotoDiffersError
+
+
+async def ahead(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same chunks, the next one under way while this one is used; at most two are held."""
+    following = asyncio.create_task(_next(source))
+    try:
+        while (chunk := await following) is not None:
+            following = asyncio.create_task(_next(source))
+            yield chunk
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+
+
+async def _next(source: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(source, None)
 
 
 def entry_of(member: Member) -> zipfile.ZipInfo:
