@@ -119,8 +119,8 @@ class Readiness:
     paused: str | None
 
     def ready(self, watchdog: float) -> bool:
-        """Whether the service reads its topics and is not paused."""
-        return self.last_poll < watchdog and self.paused is None
+        """Whether the service reads its topics, publishes what it has to say, and is not paused."""
+        return self.last_poll < watchdog and (self.oldest_unsent or 0) < watchdog and self.paused is None
 
 
 class Service:

@@ -5,14 +5,16 @@ Exit codes: 0 stopped on request, 1 something essential broke (the supervisor st
 
 import asyncio
 import signal
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Protocol, TypeVar
 
 import structlog
 import uvicorn
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from lifemask.runtime import logs, telemetry
 from lifemask.runtime.health import health_app
@@ -40,10 +42,9 @@ def run(name: str, wiring: Callable[[S], AbstractAsyncContextManager[Runnable]],
     """Runs a service until SIGTERM or SIGINT and ends the process."""
     try:
         settings = settings_type()
-    except ValidationError as problem:
-        for error in problem.errors():
-            place = ".".join(map(str, error["loc"])).upper()
-            print(f"{name}: setting {place}: {error['msg']}", file=sys.stderr)  # noqa: T201  logging is not set up yet
+    except (ValidationError, SettingsError) as problem:
+        for line in _complaints(settings_type, problem):
+            print(f"{name}: {line}", file=sys.stderr)  # noqa: T201  logging is not set up yet
         sys.exit(3)
     logs.configure(name, settings.log_level)
     provider = telemetry.configure(name)
@@ -55,15 +56,28 @@ def run(name: str, wiring: Callable[[S], AbstractAsyncContextManager[Runnable]],
     sys.exit(code)
 
 
+def _complaints(settings_type: type[ServiceSettings], problem: ValidationError | SettingsError) -> Iterator[str]:
+    """One line for each wrong setting: the variable's name and what is wrong with it, never its value."""
+    if isinstance(problem, SettingsError):
+        yield f"a setting cannot be read: {problem}"
+        return
+    for error in problem.errors():
+        name = str(error["loc"][0]) if error["loc"] else ""
+        if name in settings_type.model_fields:
+            name = f"{settings_type.model_config.get('env_prefix', '')}{name}"
+        yield f"setting {name.upper()}: {error['msg']}"
+
+
 async def _serve(name: str, wiring: Callable[[S], AbstractAsyncContextManager[Runnable]], settings: S) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        async with wiring(settings) as service:
-            log.info("starting", port=settings.port)
-            await _until(stop, service.run(), _http(name, service, settings))
+        with _listening(settings) as listener:
+            async with wiring(settings) as service:
+                log.info("starting", port=listener.getsockname()[1])
+                await _until(stop, service.run(), _http(name, service, settings, listener))
     except Exception as problem:
         log.exception("broken", problem=type(problem).__name__)
         return 1
@@ -86,20 +100,24 @@ async def _until(stop: asyncio.Event, *works: Any) -> None:
     raise RuntimeError("a part of the service ended by itself")
 
 
-async def _http(name: str, service: Runnable, settings: ServiceSettings) -> None:
+def _listening(settings: ServiceSettings) -> socket.socket:
+    """The bound socket. Raises OSError when the port is taken; uvicorn alone would end the process without a word."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return socket.create_server((settings.host, settings.port), family=family)
+
+
+async def _http(name: str, service: Runnable, settings: ServiceSettings, listener: socket.socket) -> None:
     app = health_app(name, service.readiness, settings.watchdog, service.app)
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
+        log_config=None,  # its own handlers would write past ours
         access_log=False,
         server_header=False,
         lifespan="off",
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
-    serving = asyncio.create_task(server._serve())  # noqa: SLF001  serve() would take our signal handlers away
+    serving = asyncio.create_task(server._serve([listener]))  # noqa: SLF001  serve() would take our signal handlers away
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
