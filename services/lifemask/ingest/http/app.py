@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from lifemask.ingest.acts.office import Limits, Office
-from lifemask.ingest.http import callbacks, events, objects, photos, problems, runs, users
+from lifemask.ingest.http import callbacks, events, handling, objects, photos, runs, users
 from lifemask.ingest.http.guard import CallersTrace, SecurityHeaders, TimeLimit
 from lifemask.ingest.http.places import Places
 
@@ -32,7 +32,7 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
     app.state.streams = Places(limits.streams_max)
     for module in (runs, photos, events, users, objects, callbacks):
         app.include_router(module.router)
-    problems.install(app)
+    handling.install(app)
     app.add_middleware(TimeLimit, seconds=limits.request_timeout.total_seconds())
     app.add_middleware(CallersTrace)
     app.add_middleware(SecurityHeaders)

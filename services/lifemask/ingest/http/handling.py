@@ -1,0 +1,63 @@
+"""From whatever goes wrong in a request to its problem document."""
+
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from lifemask.bus.outcomes import Misconfigured, Retryable
+from lifemask.ingest.acts.refusals import Refusal
+from lifemask.ingest.http.problems import Problem, not_found, of_validation, unavailable
+from lifemask.ingest.http.refused import of_refusal
+
+_LOG: Final = structlog.get_logger(__name__)
+
+
+def install(app: FastAPI) -> None:
+    """Makes problem documents of everything that can go wrong in `app`."""
+
+    async def problem(request: Request, error: Exception) -> JSONResponse:
+        return _problem_of(error).answer(request.path_params.get("run"))
+
+    for kind in (Problem, Refusal, HTTPException, RequestValidationError, Retryable, Misconfigured, Exception):
+        app.add_exception_handler(kind, problem)
+
+
+def _problem_of(error: Exception) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case Refusal():
+            return of_refusal(error)
+        case HTTPException():
+            return _of_framework(error)
+        case RequestValidationError():
+            return of_validation(list(error.errors()))
+        case Retryable() | Misconfigured():
+            _LOG.warning("request_not_served", code=error.code.value)
+            return unavailable(error)
+        case _:
+            return Problem(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "internal",
+                "A fault of ours stopped this request.",
+                "Send the request again; tell us the run id if it happens again.",
+            )
+
+
+def _of_framework(error: HTTPException) -> Problem:
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return not_found()
+    status = HTTPStatus(error.status_code)
+    code = status.name.lower()
+    return Problem(
+        status,
+        code,
+        f"The request cannot be answered: {status.phrase.lower()}.",
+        "Check method, address and headers against the API description.",
+        headers=error.headers,
+    )

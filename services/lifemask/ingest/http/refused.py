@@ -1,0 +1,92 @@
+"""The problem document of each refusal of an act."""
+
+from http import HTTPStatus
+
+from lifemask.ingest.acts import refusals
+from lifemask.ingest.domain.status import Status
+from lifemask.ingest.http.problems import RETRY_AFTER, Problem, not_found
+
+
+def of_refusal(refusal: refusals.Refusal) -> Problem:
+    """The problem document's content for what an act refused."""
+    run_id = refusal.run_id
+    match refusal:
+        case refusals.DraftClosed():
+            return Problem(
+                HTTPStatus.CONFLICT,
+                "not_a_draft",
+                "The run is no draft any more; its photos cannot be changed.",
+                "Start a new run for other photos.",
+                run_id=run_id,
+            )
+        case refusals.AlreadyOver(status=status):
+            return _over(status, run_id)
+        case refusals.TooFewPhotos():
+            return _too_few(refusal)
+        case refusals.KeyConflict():
+            return Problem(
+                HTTPStatus.CONFLICT,
+                "idempotency_conflict",
+                "This Idempotency-Key was used for a request with other content.",
+                "Use a new key for a new request, or repeat the first request unchanged.",
+                run_id=run_id,
+            )
+        case refusals.Busy():
+            return Problem(
+                HTTPStatus.CONFLICT,
+                "busy",
+                "The run was being changed by another request.",
+                "Send the same request again.",
+                run_id=run_id,
+            )
+        case refusals.Forged():
+            return Problem(
+                HTTPStatus.UNAUTHORIZED,
+                "bad_signature",
+                "The callback is not signed by the provider for this training.",
+                "Only the training provider calls this address.",
+                run_id=run_id,
+            )
+        case refusals.Unintelligible():
+            return Problem(
+                HTTPStatus.BAD_REQUEST,
+                "unintelligible",
+                "The callback's body is not a training.",
+                "Send the training as JSON with its id.",
+                run_id=run_id,
+            )
+        case refusals.ProviderSilent():
+            return Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "provider_unavailable",
+                "The callback cannot be checked now.",
+                "Send the callback again.",
+                run_id=run_id,
+                headers={"Retry-After": RETRY_AFTER},
+            )
+        case _:
+            return not_found(run_id)
+
+
+def _over(status: Status, run_id: str | None) -> Problem:
+    return Problem(
+        HTTPStatus.CONFLICT,
+        "run_over",
+        f"The run has ended already: it is {status.value}.",
+        "Nothing to do: a run that has ended cannot be cancelled.",
+        run_id=run_id,
+        run_status=status.value,
+    )
+
+
+def _too_few(refusal: refusals.TooFewPhotos) -> Problem:
+    unfit = sum(1 for photo in refusal.photos if photo.status == "rejected")
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "too_few_usable",
+        f"{refusal.needed} more photos needed: {refusal.received} were received and {unfit} of them cannot be used.",
+        f"Add at least {refusal.needed} more good photos and submit again; the run stays open.",
+        run_id=refusal.run_id,
+        needed=refusal.needed,
+        photos=[photo.model_dump(mode="json") for photo in refusal.photos],
+    )
