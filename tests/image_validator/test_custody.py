@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -27,7 +26,7 @@ from lifemask.contracts import (
 from lifemask.custody import Chain
 from lifemask.custody.steps import UPLOAD, VALIDATION, UploadedPhoto, UploadFields, UploadManifest
 from lifemask.image_validator.adapters.custody import CustodyChain
-from lifemask.image_validator.adapters.imaging import PillowImaging, open_imaging
+from lifemask.image_validator.adapters.imaging import PillowImaging
 from lifemask.image_validator.adapters.store import StoredGallery
 from lifemask.image_validator.handlers import HANDLERS
 from lifemask.objects import keys
@@ -37,12 +36,6 @@ from lifemask.testkit.stepping import step
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 REQUEST = RunRequest(name="Portraits", trigger_word="TOK", steps=500)
-
-
-@pytest.fixture(scope="module")
-def imaging() -> Iterator[PillowImaging]:
-    with open_imaging(POLICY, 2) as opened:
-        yield opened
 
 
 @cache
