@@ -69,9 +69,9 @@ class Consumer:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Consumes while the block runs."""
-        await self._broker.start()
-        self._watch_polls()
         try:
+            await self._broker.start()
+            self._watch_polls()
             yield
         finally:
             await self._broker.stop()

@@ -44,8 +44,8 @@ class Relay:
             producer = AIOKafkaProducer(
                 bootstrap_servers=self.brokers, enable_idempotence=True, acks="all", linger_ms=0, max_batch_size=262_144
             )
-            await producer.start()
             try:
+                await producer.start()
                 await self._publish(connection, producer)
             finally:
                 await _stop(producer)
