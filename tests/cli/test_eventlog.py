@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -48,10 +49,11 @@ async def test_a_listener_hears_what_comes(broker: str) -> None:
     heard = list[Logged]()
 
     async def listen() -> None:
-        async for event in EventLog(broker, "test.").follow(from_beginning=True):
-            heard.append(event)
-            if len(heard) == 2:
-                return
+        async with aclosing(EventLog(broker, "test.").follow(from_beginning=True)) as events:
+            async for event in events:
+                heard.append(event)
+                if len(heard) == 2:
+                    return
 
     listening = asyncio.create_task(listen())
     for _ in range(2):

@@ -1,16 +1,19 @@
 """What a terminal shows, on a recorded console; and that JSON lines and drawing exclude each other."""
 
+import hashlib
 import io
 import json
 from datetime import UTC, datetime
 
 from rich.console import Console
 
+from lifemask.cli.demo_end import folded
 from lifemask.cli.eventlog import Logged
 from lifemask.cli.out import Out
 from lifemask.cli.render import Show
 from lifemask.cli.stages import State, stage_bars
 from lifemask.cli.tables import bars_table, events_table, run_header, runs_table, verdict_line
+from lifemask.cli.training import trace_id
 from lifemask.cli.views import Counts, Photo, Reason, Run, Training, Uploaded
 
 RUN = Run(
@@ -124,3 +127,19 @@ def _drawn(*what: object) -> str:
     for each in what:
         console.print(each)
     return console.export_text()
+
+
+def test_many_photo_events_are_one_line_each_type() -> None:
+    judged = [_logged("lifemask.photos", "lifemask.photo.judged.v1", {"usable": number > 3}) for number in range(20)]
+    accepted = _logged("lifemask.runs", "lifemask.run.accepted.v1", {"photos": 20})
+    lines = folded([*judged, accepted])
+    assert [line.facts for line in lines] == [{"photos": 20, "usable": 16}, {"photos": 20}]
+    assert len(folded(judged[:3])) == 3
+
+
+def test_the_trace_follows_from_the_run() -> None:
+    assert trace_id(RUN.id) == hashlib.sha256(RUN.id.encode()).digest()[:16].hex()
+
+
+def _logged(topic: str, ce_type: str, facts: dict[str, object]) -> Logged:
+    return Logged(topic, "demo.me", ce_type, "test", "1", datetime(2026, 1, 1, tzinfo=UTC), RUN.id, facts)

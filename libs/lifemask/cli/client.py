@@ -44,7 +44,7 @@ class ApiProblem(Stop):
         self.may_pass = status in _PASSING
         if status == httpx.codes.UNAUTHORIZED:
             self.code = Code.MISSING
-            self.next_step = self.next_step or "Set LIFEMASK_APP_KEY to your app's key."
+            self.next_step = "Set LIFEMASK_APP_KEY to your app's key, as `lifemask up` prints it."
 
 
 class Api:

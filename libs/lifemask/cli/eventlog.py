@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,8 +83,8 @@ class EventLog:
                 waiting = {place for place in waiting if await consumer.position(place) < ends[place]}
         return sorted(found, key=_order)
 
-    async def follow(self, *, from_beginning: bool = False) -> AsyncIterator[Logged]:
-        """Records as they come; endless."""
+    async def follow(self, *, from_beginning: bool = False) -> AsyncGenerator[Logged, None]:
+        """Records as they come; endless, so it is to be closed."""
         async with self._consumer() as (consumer, partitions):
             if from_beginning:
                 await consumer.seek_to_beginning(*partitions)

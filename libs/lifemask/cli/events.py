@@ -1,5 +1,7 @@
 """`lifemask events` and `lifemask listen`: the event log, as it is and as it grows."""
 
+import asyncio
+import contextlib
 from typing import Annotated
 
 import typer
@@ -58,8 +60,11 @@ async def _listen(out: Out, where: Whereabouts, user: str | None, from_beginning
 
     key = where.on_the_bus(user) if user else None
     out.show("[dim]Listening; Ctrl-C ends it.[/]")
-    async for event in EventLog(where.brokers(), where.topic_prefix).follow(from_beginning=from_beginning):
-        if key in {None, event.user_id}:
-            out.fact("event", **event.as_fields())
-            out.show(Text("  ").join(event_cells(event)))
+    log = EventLog(where.brokers(), where.topic_prefix)
+    with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is how it is meant to end
+        async with contextlib.aclosing(log.follow(from_beginning=from_beginning)) as coming:
+            async for event in coming:
+                if key in {None, event.user_id}:
+                    out.fact("event", **event.as_fields())
+                    out.show(Text("  ").join(event_cells(event)))
     return Code.DONE

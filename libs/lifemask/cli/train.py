@@ -1,5 +1,6 @@
 """`lifemask train`: a folder of photos becomes a model."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,16 +61,22 @@ async def _train(
     from lifemask.cli.client import Api
     from lifemask.cli.journey import photos_in
     from lifemask.cli.training import TooFew, exit_code, show_too_few, train_photos
+    from lifemask.cli.views import Run
 
     if "." in user:
         raise WrongUsage(f"{user!r} has a dot.", "Give your app's own id for its user, without the app's name.")
     url, key = where.api()
     photos = photos_in(folder)
+    seen: list[Run] = []
     async with Api(url, key) as api:
         if email:
             await api.set_contact(user, email)
         try:
-            run = await train_photos(api, user, photos, request, out, run_id=run_id)
+            run = await train_photos(api, user, photos, request, out, run_id=run_id, note=seen.append)
+        except asyncio.CancelledError:
+            if seen:
+                out.show(f"The run is kept as it is. Look at it: lifemask run {seen[-1].id} --user {user}")
+            raise
         except TooFew as problem:
             problem.next_step += f" The draft stays open: add --run {problem.run.id} to complete it."
             show_too_few(out, problem)
