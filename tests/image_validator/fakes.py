@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tests.image_validator.policies import POLICY, QUOTA
-from tests.image_validator.test_domain import GOOD
+from tests.image_validator.test_verdicts import GOOD
 
 from lifemask.bus.outcomes import Keep, Outcome, Retryable
 from lifemask.contracts import (
@@ -20,8 +20,8 @@ from lifemask.contracts import (
     new_id,
 )
 from lifemask.image_validator.adapters.store import document_of
-from lifemask.image_validator.album import Album, Decided, Photo, SealedPhoto
-from lifemask.image_validator.domain import Examined, Kind, judge
+from lifemask.image_validator.domain.album import Album, Decided, Photo, SealedPhoto
+from lifemask.image_validator.domain.photo import Examined, Kind, judge
 from lifemask.image_validator.handlers import HANDLERS
 from lifemask.testkit.events import a_run, an_event
 from lifemask.testkit.stepping import SteppingTurn, step

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from tests.image_validator.policies import POLICY
-from tests.image_validator.test_domain import GOOD
+from tests.image_validator.test_verdicts import GOOD
 
 from lifemask.contracts import Verdict, new_id
-from lifemask.image_validator.album import (
+from lifemask.image_validator.domain.album import (
     Album,
     Clean,
     Photo,
@@ -18,7 +18,7 @@ from lifemask.image_validator.album import (
     matches,
     usable_of,
 )
-from lifemask.image_validator.domain import Examined
+from lifemask.image_validator.domain.photo import Examined
 
 RUN = new_id()
 FAR = (1 << 255) - 1

@@ -17,7 +17,7 @@ from lifemask.contracts import (
     Stage,
     Verdict,
 )
-from lifemask.image_validator.album import Decided
+from lifemask.image_validator.domain.album import Decided
 from lifemask.image_validator.handlers import close_run
 from lifemask.testkit.events import an_event
 from lifemask.testkit.stepping import SteppingTurn, TurnLost

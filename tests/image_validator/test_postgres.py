@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import asyncpg
 import pytest
-from tests.image_validator.test_domain import GOOD
+from tests.image_validator.test_verdicts import GOOD
 
 from lifemask.bus.rows import Pool, Rows, act_for
 from lifemask.contracts import Verdict, new_id
 from lifemask.image_validator.adapters.postgres import PostgresPhotos, write_row
-from lifemask.image_validator.album import Album, Clean, Decided, Photo, gone
-from lifemask.image_validator.domain import Kind, Measured
+from lifemask.image_validator.domain.album import Album, Clean, Decided, Photo, gone
+from lifemask.image_validator.domain.photo import Kind, Measured
 
 Migrated = Callable[[str], Awaitable[Pool]]
 RUN = new_id()

@@ -19,7 +19,7 @@ from lifemask.contracts import (
     RunRejected,
     Stage,
 )
-from lifemask.image_validator.album import (
+from lifemask.image_validator.domain.album import (
     Album,
     Decided,
     Photo,
@@ -32,7 +32,7 @@ from lifemask.image_validator.album import (
     matches,
     usable_of,
 )
-from lifemask.image_validator.domain import Policy, Quota
+from lifemask.image_validator.domain.photo import Policy, Quota
 from lifemask.image_validator.ports import Custody, Gallery, Imaging, Photos
 
 AT_ONCE = 4

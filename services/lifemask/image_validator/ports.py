@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Protocol
 
 from lifemask.contracts import Digest, Failure, PhotoId, PhotoReceived, RunAccepted, RunId, UserId
-from lifemask.image_validator.album import Album, Photo, SealedPhoto
-from lifemask.image_validator.domain import Examined
+from lifemask.image_validator.domain.album import Album, Photo, SealedPhoto
+from lifemask.image_validator.domain.photo import Examined
 
 
 class Custody(Protocol):

@@ -9,12 +9,12 @@ from lifemask.runtime.settings import ServiceSettings
 class PackagerSettings(ServiceSettings):
     """What an archive must hold, checked once more before it is sealed."""
 
-    min_photos: int = Field(default=12, ge=1)
+    photos_min: int = Field(default=12, ge=1)
     """Images: the product's rule, which ingest and image-validator have checked before."""
-    archive_min_bytes: int = Field(default=60_000, ge=1)
+    archive_bytes_min: int = Field(default=60_000, ge=1)
     """Bytes of all images: the product's rule; 12 photos below 5 KB each show nobody."""
 
     @property
     def minimum(self) -> Minimum:
         """The limits as the domain has them."""
-        return Minimum(self.min_photos, self.archive_min_bytes)
+        return Minimum(self.photos_min, self.archive_bytes_min)

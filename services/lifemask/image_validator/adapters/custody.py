@@ -10,7 +10,7 @@ from lifemask.contracts import Digest, Failure, FailureCode, PhotoReceived, RunA
 from lifemask.contracts.event import ValidationError
 from lifemask.custody import Chain, CustodyBroken
 from lifemask.custody.steps import UPLOAD, VALIDATION, JudgedPhoto, ValidationFields, ValidationManifest
-from lifemask.image_validator.album import Photo, SealedPhoto, usable_of
+from lifemask.image_validator.domain.album import Photo, SealedPhoto, usable_of
 from lifemask.objects import keys
 from lifemask.objects.port import ObjectMissing, ObjectStore, ObjectTooLarge
 

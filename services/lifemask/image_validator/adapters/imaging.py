@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 from lifemask.image_validator.adapters.cleaning import cleaned, draft_size, encoded, encoder_name
 from lifemask.image_validator.adapters.measuring import Looks, likeness_of, looks_of, luma_of
 from lifemask.image_validator.adapters.recognition import declared_size, has_too_many_scans, recognise
-from lifemask.image_validator.domain import Examined, Kind, Measured, Policy, judge, may_decode
+from lifemask.image_validator.domain.photo import Examined, Kind, Measured, Policy, judge, may_decode
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # half a photo is no photo, whatever another library set
 Image.MAX_IMAGE_PIXELS = None  # our own cap is exact and comes first; Pillow's only warns up to twice its limit

@@ -7,8 +7,8 @@ import asyncpg
 
 from lifemask.bus.rows import Connection, Rows
 from lifemask.contracts import RunId, UserId, Verdict
-from lifemask.image_validator.album import Album, Clean, Decided, Photo
-from lifemask.image_validator.domain import Kind, Measured
+from lifemask.image_validator.domain.album import Album, Clean, Decided, Photo
+from lifemask.image_validator.domain.photo import Kind, Measured
 
 _LIKENESS_BYTES = 32
 

@@ -5,7 +5,7 @@ The WebP decoder reserves the whole canvas when a file is opened, so the pixel c
 
 import re
 
-from lifemask.image_validator.domain import Kind
+from lifemask.image_validator.domain.photo import Kind
 
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _STILL_BRANDS = {b"mif1", b"msf1"}

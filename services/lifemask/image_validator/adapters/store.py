@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict
 
 from lifemask.contracts import PhotoId, RunId, UserId
-from lifemask.image_validator.album import Photo
-from lifemask.image_validator.domain import Policy
+from lifemask.image_validator.domain.album import Photo
+from lifemask.image_validator.domain.photo import Policy
 from lifemask.objects import keys
 from lifemask.objects.port import ObjectMissing, ObjectStore
 

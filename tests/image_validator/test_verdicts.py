@@ -7,7 +7,7 @@ import pytest
 from tests.image_validator.policies import POLICY
 
 from lifemask.contracts import Verdict
-from lifemask.image_validator.domain import Kind, Measured, judge, may_decode
+from lifemask.image_validator.domain.photo import Kind, Measured, judge, may_decode
 
 GOOD = Measured(
     Kind.JPEG,

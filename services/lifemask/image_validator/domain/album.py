@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lifemask.contracts import Verdict
-from lifemask.image_validator.domain import Examined, Kind, Measured, Policy
+from lifemask.image_validator.domain.photo import Examined, Kind, Measured, Policy
 
 
 @dataclass(frozen=True, slots=True)

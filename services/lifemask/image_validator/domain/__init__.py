@@ -1,0 +1,1 @@
+"""What a photo must be, and what a set of photos must be. Pure."""
