@@ -1,31 +1,15 @@
 """The chain as the trainer uses it, on real statements."""
 
-import hashlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.trainer.chain import seal_dataset
 from tests.trainer.fakes import POLICY
 
 from lifemask.contracts import Digest, Failure, RunRequest, TrainingParameters, new_id
 from lifemask.custody import Chain
-from lifemask.custody.steps import (
-    DATASET,
-    TRAINING,
-    UPLOAD,
-    VALIDATION,
-    WEIGHTS,
-    DatasetFields,
-    DatasetManifest,
-    DatasetMember,
-    JudgedPhoto,
-    UploadedPhoto,
-    UploadFields,
-    UploadManifest,
-    ValidationFields,
-    ValidationManifest,
-)
+from lifemask.custody.steps import TRAINING, WEIGHTS
 from lifemask.objects import keys
 from lifemask.testkit.objects import InMemoryObjects
 from lifemask.trainer.adapters.custody import CustodyChain
@@ -36,15 +20,11 @@ from lifemask.trainer.domain.weights import Copied
 from lifemask.trainer.ports import Dataset
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-USER, RUN, PHOTO = "acme.anna", new_id(), new_id()
+USER, RUN = "acme.anna", new_id()
 ARCHIVE = b"PK archive bytes"
 REQUEST = RunRequest(name="Portrait", trigger_word="ANNA", steps=700, learning_rate="0.0004", rank=32)
 PARAMETERS = REQUEST.parameters
 COPIED = Copied("d" * 64, 172_000_000, frozenset({"7f-01"}))
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 @dataclass
@@ -74,43 +54,10 @@ class Sealed:
 
 
 @pytest.fixture
-async def sealed() -> AsyncIterator[Sealed]:
+async def sealed() -> Sealed:
     objects = InMemoryObjects()
-    chain = Chain(objects)
-    await chain.begin(USER, RUN)
-    request = REQUEST.body() if hasattr(REQUEST, "body") else REQUEST.model_dump_json().encode()
-    await objects.put(keys.request(USER, RUN), request)
-    await objects.put(keys.archive(USER, RUN, 1), ARCHIVE)
-    photo = UploadedPhoto(id=PHOTO, sha256="1" * 64, bytes=50_000, at=AT.isoformat())
-    upload = await chain.seal(
-        UPLOAD,
-        USER,
-        RUN,
-        fields=UploadFields(door="http", count=1, bytes=50_000),
-        manifest=UploadManifest(request=sha256(request), photos=(photo,)),
-        at=AT,
-    )
-    validation = await chain.seal(
-        VALIDATION,
-        USER,
-        RUN,
-        fields=ValidationFields(received=1, usable=1, policy="2" * 64, encoder="pillow"),
-        manifest=ValidationManifest(pairs=(JudgedPhoto(id=PHOTO, original="1" * 64, clean="3" * 64, bytes=40_000),)),
-        previous=upload,
-        at=AT,
-    )
-    statement = await chain.seal(
-        DATASET,
-        USER,
-        RUN,
-        fields=DatasetFields(members=1, bytes=len(ARCHIVE), format="zip"),
-        manifest=DatasetManifest(
-            archive=sha256(ARCHIVE), members=(DatasetMember(name="7f-01.jpg", sha256="3" * 64, bytes=40_000),)
-        ),
-        previous=validation,
-        at=AT,
-    )
-    yield Sealed(objects, CustodyChain(objects), statement)
+    statement = await seal_dataset(objects, USER, RUN, request=REQUEST, archive=ARCHIVE, names=["7f-01.jpg"], at=AT)
+    return Sealed(objects, CustodyChain(objects), statement)
 
 
 async def test_a_whole_chain_is_proven(sealed: Sealed) -> None:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 from tests.sandbox.world import until
 
 from lifemask.bus.outcomes import Misconfigured, Retryable
@@ -212,7 +213,11 @@ async def test_a_forgotten_input_makes_a_listing_unclean(tmp_path: Path) -> None
 
 async def test_an_archive_that_cannot_be_fetched_fails_the_training(provider: Provider) -> None:
     made = await provider.created(order())
-    seen = await provider.reaches(made.id, Fate.FAILED)
+    with capture_logs() as logs:
+        seen = await provider.reaches(made.id, Fate.FAILED)
+    told = next(line for line in logs if line["event"] == "training_failed")
+    assert told["error"]
+    assert "/v1/objects/" not in told["error"]  # an archive's address is a key to it
     assert seen.completed_at is not None
     assert seen.predict_seconds is not None
     assert seen.predict_seconds < Decimal(5)
@@ -257,6 +262,14 @@ async def test_the_destination_is_made_once_and_may_be_there(provider: Provider)
         await trainings.prepare()
         assert (await trainings.create(order())).answer is Answer.STARTED
     assert await provider.calls("create_model") == 2  # one for each of the two names
+
+
+async def test_a_destination_that_went_away_is_made_again(provider: Provider) -> None:
+    await provider.fault("create_training", "answer", status=404)
+    assert (await provider.trainings.create(order())).answer is Answer.MISSING
+    before = await provider.calls("get_model")
+    await provider.trainings.prepare()
+    assert await provider.calls("get_model") == before + 1
 
 
 async def test_a_destination_made_by_another_at_the_same_time_is_fine(provider: Provider) -> None:

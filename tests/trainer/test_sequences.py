@@ -166,6 +166,7 @@ def test_no_sequence_pays_twice() -> None:
 
 
 def test_without_the_committed_intent_some_sequence_pays_twice() -> None:
-    once = settings(CAREFULLY, print_blob=False, database=None, phases=[Phase.generate], report_multiple_bugs=False)
+    thorough = settings(CAREFULLY, max_examples=3000, derandomize=True, database=None, print_blob=False)
+    once = settings(thorough, phases=[Phase.generate], report_multiple_bugs=False)
     with pytest.raises(AssertionError, match="paid twice"):
         run_state_machine_as_test(Unguarded, settings=once)

@@ -19,7 +19,7 @@ from replicate.client import Client
 from lifemask.bus.outcomes import Misconfigured, Retryable
 from lifemask.contracts import FailureCode
 from lifemask.trainer.adapters.wire import read_training
-from lifemask.trainer.domain.training import Answer, Listing, Reply, Training, asked_delay, refusal
+from lifemask.trainer.domain.training import Answer, Fate, Listing, Reply, Training, asked_delay, refusal
 from lifemask.trainer.ports import Order
 
 log = structlog.get_logger()
@@ -103,7 +103,9 @@ class ReplicateTrainings:
         if not response.is_success:
             _log_refusal("create_training", response)
             detail = _detail(response)
-            return Reply(refusal(response.status_code, detail), after=asked_delay(detail))
+            answer = refusal(response.status_code, detail)
+            self._prepared = self._prepared and answer is not Answer.MISSING  # it may have been deleted meanwhile
+            return Reply(answer, after=asked_delay(detail))
         try:
             return Reply(Answer.STARTED, read_training(response.json()))
         except ValueError:
@@ -186,9 +188,13 @@ def _training(response: httpx.Response) -> Training | None:
     if not response.is_success:
         raise Retryable(FailureCode.PROVIDER_UNAVAILABLE)
     try:
-        return read_training(response.json())
+        raw = response.json()
+        training = read_training(raw)
     except ValueError:
         raise Retryable(FailureCode.PROVIDER_UNAVAILABLE) from None
+    if training.fate is Fate.FAILED:
+        log.warning("training_failed", training=training.id, error=_shown(str(raw.get("error"))))
+    return training
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:
@@ -213,5 +219,10 @@ def _log_refusal(call: str, response: httpx.Response) -> None:
         "provider_refused",
         call=call,
         status=response.status_code,
-        detail=_ADDRESS.sub("…", _detail(response))[:_LOGGED],
+        detail=_shown(_detail(response)),
     )
+
+
+def _shown(text: str) -> str:
+    """A provider's text for the log."""
+    return _ADDRESS.sub("…", text)[:_LOGGED]
