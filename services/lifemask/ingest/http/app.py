@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from lifemask.ingest.acts.office import Limits, Office
@@ -12,6 +13,9 @@ from lifemask.ingest.http.places import Places
 
 VERSION: Final = "1.0.0"
 _SCHEMES: Final = {"app": {"type": "http", "scheme": "bearer", "description": "The key of an app."}}
+
+_NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""The framework's own spans would carry the paths of requests, and with them user ids and the tokens of links."""
 
 
 def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ()) -> FastAPI:
@@ -25,6 +29,7 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
         docs_url=None,
         redoc_url=None,
         openapi_url="/v1/openapi.json",
+        telemetry=_NO_TELEMETRY,
         generate_unique_id_function=lambda route: f"{route.tags[0]}_{route.name}",
     )
     app.state.office = office
