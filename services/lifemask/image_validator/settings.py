@@ -18,8 +18,8 @@ class ImageValidatorSettings(ServiceSettings):
     photo_bytes_max: int = Field(default=10_000_000, ge=1)
     """Largest file in bytes: the product's rule; a 12 MP JPEG has 3 to 4 MB."""
     photo_pixels_max: int = Field(default=50_000_000, ge=1)
-    """Pixels that are decoded at most: phones' 48 to 50 MP modes are in. Memory per decoding thread is at most about
-    eight times as many bytes."""
+    """Pixels that are decoded at most: phones' 48 to 50 MP modes are in. Memory per decoding thread is at most 16
+    times as many bytes (WebP; 9 for the others)."""
     photo_side_min: int = Field(default=512, ge=1)
     """Pixels of the shorter side: the smallest of the trainer's resolutions (512, 768, 1024)."""
     photo_aspect_max: float = Field(default=3.0, ge=1)

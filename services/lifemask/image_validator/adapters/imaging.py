@@ -20,9 +20,10 @@ Image.MAX_IMAGE_PIXELS = None  # our own cap is exact and comes first; Pillow's 
 
 
 class PillowImaging:
-    """Implements `Imaging`. Decoding releases the interpreter lock, so threads do; memory is bounded by
-    `threads` times the pixel cap (at most 8 bytes a pixel while a picture changes its colour space), and the waiting
-    files by the lanes at work times the byte limit.
+    """Implements `Imaging`. Decoding releases the interpreter lock, so threads do.
+
+    Memory is bounded by `threads` times the pixel cap (16 bytes a pixel for a WebP, whose decoder keeps two canvases;
+    at most 9 for the others), and by the lanes at work times the byte limit for the files that wait.
     """
 
     def __init__(self, policy: Policy, pool: ThreadPoolExecutor) -> None:
