@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from lifemask.cli.client import Api
-from lifemask.cli.stops import WrongUsage
+from lifemask.cli.stops import Missing, WrongUsage
 from lifemask.cli.views import Photo, Run, Uploaded
 from lifemask.contracts.ids import new_id
 
@@ -22,6 +23,8 @@ _BATCH: Final = (4, 20_000_000)
 _CALLS_AT_ONCE: Final = 3
 _POLL: Final = 2.0
 """Seconds without news from the live stream after which we look by ourselves."""
+_PATIENCE: Final = 60.0
+"""Seconds for which an API that does not answer is waited for, once the run is begun: it may be starting again."""
 _CALM: Final = 0.05
 """Seconds in which several news are answered by one look."""
 
@@ -94,9 +97,17 @@ class Journey:
         return await self._until(lambda run: run.is_over)
 
     async def _until(self, reached: Callable[[Run], bool]) -> Run:
+        answered = time.monotonic()
         while True:
             self._changed.clear()
-            run = await self._look()
+            try:
+                run = await self._look()
+            except Missing:
+                if time.monotonic() - answered > _PATIENCE:
+                    raise
+                await asyncio.sleep(_POLL / 4)
+                continue
+            answered = time.monotonic()
             if reached(run):
                 return run
             if self._listening and self._listening.done():
