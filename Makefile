@@ -11,17 +11,17 @@ help: ## print this help
 
 setup: $(READY) ## build .venv with everything pinned in requirements.lock
 
-$(READY): requirements.lock pyproject.toml contracts/pyproject.toml
+$(READY): requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "make: no '$(PYTHON)' found. Install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.12"; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "make: this is Python %d.%d; Lifemask runs on 3.11, 3.12 and 3.13. Name one: make PYTHON=python3.12" % v)'
 	@if command -v uv >/dev/null; then \
 	  echo "Building .venv with uv"; \
-	  uv venv --quiet --clear --python "$$(command -v $(PYTHON))" .venv && \
+	  uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv && \
 	  VIRTUAL_ENV=.venv uv pip sync --quiet --require-hashes requirements.lock && \
 	  VIRTUAL_ENV=.venv uv pip install --quiet --no-deps --no-build-isolation -e contracts -e .; \
 	else \
 	  echo "Building .venv (the first time takes a minute or two)"; \
-	  $(PYTHON) -m venv --clear .venv && \
+	  $(PYTHON) -m venv .venv && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e contracts -e .; \
 	fi
