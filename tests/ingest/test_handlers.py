@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lifemask.bus.outcomes import Keep, Later, Outcome, RunEnded
+from lifemask.bus.outcomes import Keep, Later, Outcome, Retryable, RunEnded
 from lifemask.contracts import (
     Failure,
     FailureCode,
@@ -67,6 +67,11 @@ class InMemoryPapers:
 
     async def keep_request(self, user_id: str, run_id: str, request: str) -> None:
         self.requests.append(request)
+
+
+class PapersAway:
+    async def keep_request(self, user_id: str, run_id: str, request: str) -> None:
+        raise Retryable(FailureCode.STORE_UNAVAILABLE)
 
 
 @dataclass
@@ -160,6 +165,11 @@ async def test_a_broken_chain_ends_the_run() -> None:
     (failed,) = await ports(reminder, a_kept_run(), custody=InMemoryCustody(failure))
     assert isinstance(failed, RunFailed)
     assert (failed.stage, failed.failure) == (Stage.REQUEST, failure)
+
+
+async def test_a_store_that_is_away_is_asked_again() -> None:
+    reminder = SealUpload(user_id=IDS["user_id"], run_id=IDS["run_id"])
+    assert await ports(reminder, a_kept_run(), papers=PapersAway()) == [Later(reminder, timedelta(seconds=30))]
 
 
 async def test_a_submission_that_never_succeeds_fails() -> None:

@@ -174,6 +174,9 @@ async def test_a_changed_secret_is_learned(world: World) -> None:
     forged.id = "msg_2"
     assert await forged.send() == 401  # asked a moment ago
     assert world.provider.asked == 1
+    world.service.app.state.office.secrets._asked_at -= 61
+    assert await forged.send() == 200
+    assert world.provider.asked == 2
 
 
 async def test_a_provider_that_is_silent_lets_the_callback_come_again(world: World) -> None:

@@ -3,11 +3,14 @@
 import asyncio
 import hashlib
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
-from tests.ingest.world import KEY, OTHER_AUTH, World, about, photo, write_apps
+from tests.ingest.world import KEY, OTHER_AUTH, World, a_world, about, photo, write_apps
 
+from lifemask.bus.outcomes import Misconfigured
 from lifemask.contracts import (
     ModelReady,
     PhotoJudged,
@@ -16,6 +19,7 @@ from lifemask.contracts import (
     RunFailed,
     new_id,
 )
+from lifemask.ingest.adapters.apps import AppsFile
 
 RUNS = "/v1/users/u1/runs"
 
@@ -204,14 +208,32 @@ async def test_a_submission_that_died_half_way_is_finished_by_itself(world: Worl
     assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
     assert "RunAccepted" not in await world.kinds()
     assert (await world.http.delete(f"{RUNS}/{run}/photos/{new_id()}")).status_code == 409
+    await _is_due(world, "seal-upload")
+    assert "RunAccepted" not in await world.kinds()
     in_the_way.rmdir()
-    await world.service.bus.pool.execute(
-        "update reminder set due_at = now() where type = 'lifemask.ingest.seal-upload.v1'"
-    )
-    await world.settle()
+    await _is_due(world, "seal-upload")
     assert (await world.kinds())[-1] == "RunAccepted"
     await world.time_passes()
     assert await world.kinds() == ["PhotoReceived"] * 12 + ["RunAccepted"]
+
+
+async def test_a_submission_that_never_succeeds_fails(world: World) -> None:
+    run, _ = await world.filled()
+    (world.folder / f"users/acme.u1/runs/{run}/request.json").mkdir()
+    await world.http.post(f"{RUNS}/{run}/submit")
+    await _is_due(world, "give-up")
+    view = await world.view(run)
+    assert (view["status"], view["stage"], view["attempts"][0]["code"]) == ("failed", "request", "deadline")
+    await _is_due(world, "seal-upload")
+    assert (await world.kinds())[12:] == ["RunFailed"]
+    assert (await world.service.readiness()).paused is None
+
+
+async def _is_due(world: World, reminder: str) -> None:
+    await world.service.bus.pool.execute(
+        "update reminder set due_at = now() where type = $1", f"lifemask.ingest.{reminder}.v1"
+    )
+    await world.settle()
 
 
 async def test_two_submissions_at_once_accept_once(world: World) -> None:
@@ -275,6 +297,43 @@ async def test_a_submitted_run_does_not_expire(world: World) -> None:
     await world.time_passes()
     assert (await world.view(run))["status"] == "validating"
     assert "RunCanceled" not in await world.kinds()
+
+
+async def test_a_request_that_takes_too_long_is_let_go(
+    database: Callable[[str], Awaitable[str]], tmp_path: Path
+) -> None:
+    async with a_world(await database("ingest"), tmp_path, request_timeout=0.2) as world:
+        run = await world.draft()
+        other = await asyncpg.connect(world.settings.postgres, server_settings={"search_path": "ingest"})
+        async with other.transaction():
+            await other.execute("select set_config('lifemask.user', 'acme.u1', true)")
+            await other.execute("select 1 from run for update")
+            answer = await world.http.post(f"{RUNS}/{run}/cancel")
+        await other.close()
+        assert (answer.status_code, answer.json()["code"]) == (503, "request_timeout")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert (await world.view(run))["status"] == "draft"
+
+
+async def test_browsers_of_other_origins_are_let_in_by_name_only(
+    database: Callable[[str], Awaitable[str]], tmp_path: Path
+) -> None:
+    dsn = await database("ingest")
+    asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    async with a_world(dsn, tmp_path) as world:
+        assert "access-control-allow-origin" not in (await world.http.get(RUNS, headers=asked)).headers
+    async with a_world(dsn, tmp_path, cors_origins=("https://app.example",)) as world:
+        answer = await world.http.options(RUNS, headers=asked)
+        assert answer.headers["access-control-allow-origin"] == "https://app.example"
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"apps": {"a.b": {"key_sha256": "x"}}}', "[]"])
+def test_a_file_of_apps_that_cannot_be_read_stops_the_start(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "apps.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(Misconfigured, match="LIFEMASK_APPS"):
+        AppsFile(path)
 
 
 async def test_the_openapi_document_needs_no_service(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Final
 
-from lifemask.bus.outcomes import Keep, Later, Outcome, RunEnded, Turn, on
+import structlog
+
+from lifemask.bus.outcomes import Keep, Later, Misconfigured, Outcome, Retryable, RunEnded, Turn, on
 from lifemask.contracts import (
     DatasetSealed,
     Failure,
@@ -31,7 +34,11 @@ from lifemask.ingest.domain.runs import Run, plan_sealing
 from lifemask.ingest.ports import Cleared, Custody, Leftovers, Papers, Runs, Spans
 from lifemask.ingest.reminders import ClearOriginals, ClearWork, ExpireDraft, GiveUp, SealUpload
 
-ASK_AGAIN = timedelta(hours=1)
+_LOG: Final = structlog.get_logger(__name__)
+
+SEAL_AGAIN: Final = timedelta(seconds=30)
+"""The store is away: long enough not to press it, short against the hour after which the run has failed."""
+ASK_AGAIN: Final = timedelta(hours=1)
 """When the store refuses a deletion: an operator needs time to mend the permission."""
 
 
@@ -56,11 +63,23 @@ async def wind_up(
 
 
 async def accept_run(reminder: SealUpload, *, runs: Runs, papers: Papers, custody: Custody) -> Sequence[Outcome]:
-    """Finishes a submission that the call itself could not finish."""
+    """Finishes a submission that the call itself could not finish; asks again until `give_up`."""
     run = await runs.run(reminder.user_id, reminder.run_id)
     if run is None or run.submitted_at is None or run.facts.slots:
         return []
-    return [await seal(run, await runs.photos(run.user_id, run.id), papers=papers, custody=custody)]
+    sealed = await try_to_seal(run, await runs.photos(run.user_id, run.id), papers=papers, custody=custody)
+    return [sealed or Later(reminder, SEAL_AGAIN)]
+
+
+async def try_to_seal(
+    run: Run, photos: Sequence[Photo], *, papers: Papers, custody: Custody
+) -> RunAccepted | RunFailed | None:
+    """None when the store is away or refuses us: one run waits, and the view of all others goes on."""
+    try:
+        return await seal(run, photos, papers=papers, custody=custody)
+    except (Retryable, Misconfigured) as problem:
+        _LOG.warning("sealing_postponed", run=run.id, code=problem.code.value)
+        return None
 
 
 async def seal(run: Run, photos: Sequence[Photo], *, papers: Papers, custody: Custody) -> RunAccepted | RunFailed:

@@ -1,13 +1,13 @@
 """A draft is submitted: its set is closed first, so that whatever dies afterwards is finished by a reminder."""
 
-from lifemask.bus.outcomes import Keep, Later, Misconfigured, Outcome, Retryable
+from lifemask.bus.outcomes import Keep, Later, Outcome
 from lifemask.ingest.acts.drafts import load
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.acts.photos import shown_photos
 from lifemask.ingest.acts.refusals import Busy, DraftClosed, NotFound, TooFewPhotos
 from lifemask.ingest.domain.rows import NotADraft, RunUnknown, SetChanged, Submitted
 from lifemask.ingest.domain.runs import Counts, Run, missing
-from lifemask.ingest.handlers import seal
+from lifemask.ingest.handlers import try_to_seal
 from lifemask.ingest.reminders import GiveUp, SealUpload
 
 _TRIES = 5
@@ -48,8 +48,6 @@ async def _seal(office: Office, run: Run) -> None:
     if run.facts.slots:
         return
     photos = await office.runs.photos(run.user_id, run.id)
-    try:
-        outcome = await seal(run, photos, papers=office.papers, custody=office.custody)
-    except (Retryable, Misconfigured):
-        return
-    await office.desk.commit(run.user_id, [outcome], cause=f"{run.id}:sealed", run_id=run.id)
+    sealed = await try_to_seal(run, photos, papers=office.papers, custody=office.custody)
+    if sealed is not None:
+        await office.desk.commit(run.user_id, [sealed], cause=f"{run.id}:sealed", run_id=run.id)
