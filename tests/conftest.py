@@ -10,7 +10,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from lifemask.bus.migrate import migrate, role_of, schema_of
+from lifemask.bus.migrate import migrate
+from lifemask.bus.roles import role_of, schema_of
 from lifemask.bus.rows import Pool
 from lifemask.cli.embedded.postgres import running_postgres
 

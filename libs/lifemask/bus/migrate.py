@@ -4,7 +4,6 @@ import importlib.util
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
 
 from alembic import command
 from alembic.config import Config
@@ -12,17 +11,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-SERVICES: Final = ("ingest", "image-validator", "packager", "trainer", "publisher", "notifier")
-
-
-def schema_of(service: str) -> str:
-    """The PostgreSQL schema of a service: `image_validator` for `image-validator`."""
-    return service.replace("-", "_")
-
-
-def role_of(service: str) -> str:
-    """The PostgreSQL role of a service."""
-    return f"lifemask_{schema_of(service)}"
+from lifemask.bus.roles import SERVICES, role_of, schema_of
 
 
 async def migrate(dsn: str, services: Sequence[str] = SERVICES) -> None:

@@ -16,11 +16,11 @@ from lifemask.bus.dead import DeadLetters
 from lifemask.bus.ender import Ender
 from lifemask.bus.inbound import Table
 from lifemask.bus.intake import Intake
-from lifemask.bus.migrate import schema_of
 from lifemask.bus.outbound import Cause, Outbound, nothing_on_end, refuse_to_save
 from lifemask.bus.outcomes import OnEnd, Outcome, Route
 from lifemask.bus.relay import Relay
 from lifemask.bus.retry import Limits, Pause
+from lifemask.bus.roles import schema_of
 from lifemask.bus.rows import Connection, Pool, Rows, Writer, transaction
 from lifemask.bus.signals import Signals
 from lifemask.bus.timer import Cleaner, Timer
