@@ -154,7 +154,10 @@ async def test_an_unfinished_submission_is_sealed() -> None:
     )
 
 
-@pytest.mark.parametrize("run", [None, a_kept_run(submitted=False), a_kept_run(an_event(RunAccepted, **IDS))], ids=str)
+@pytest.mark.parametrize(
+    "run",
+    [None, a_kept_run(submitted=False), a_kept_run(an_event(RunAccepted, **IDS))],
+)
 async def test_nothing_is_sealed_that_is_not_waiting(run: Run | None) -> None:
     assert await ports(SealUpload(user_id=IDS["user_id"], run_id=IDS["run_id"]), run) == []
 
@@ -178,7 +181,10 @@ async def test_a_submission_that_never_succeeds_fails() -> None:
     assert failed.failure.code == "deadline"
 
 
-@pytest.mark.parametrize(("run", "expected"), [(None, 0), (a_kept_run(), 0), (a_kept_run(submitted=False), 1)], ids=str)
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [(None, 0), (a_kept_run(), 0), (a_kept_run(submitted=False), 1)],
+)
 async def test_only_a_draft_expires(run: Run | None, expected: int) -> None:
     assert len(await ports(ExpireDraft(user_id=IDS["user_id"], run_id=IDS["run_id"]), run)) == expected
 
