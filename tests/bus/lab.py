@@ -1,7 +1,6 @@
 """A service without its broker: records go in, turns are taken one by one, the outbox is read. No sleeping."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,10 +21,10 @@ from lifemask.contracts import (
     Stage,
     new_id,
     pack,
-    parse,
 )
 from lifemask.runtime.settings import ServiceSettings
 from lifemask.testkit.events import an_event
+from lifemask.testkit.outbox import said
 
 
 class Nudge(Reminder):
@@ -144,11 +143,7 @@ class Lab:
     async def facts(self) -> list[Event]:
         """Events in the outbox, in order, dead-letter notices left out."""
         rows = await self.pool.fetch("select topic, headers, value from outbox order by id")
-        return [
-            parse([(name, value.encode()) for name, value in json.loads(row["headers"])], row["value"])
-            for row in rows
-            if not row["topic"].endswith("dead-letters")
-        ]
+        return [said(row) for row in rows if not row["topic"].endswith("dead-letters")]
 
     async def kinds(self) -> list[str]:
         """Names of the events in the outbox."""

@@ -74,7 +74,7 @@ async def send(bootstrap: str, event: Event) -> None:
 async def receive(bootstrap: str, topic: str, kind: type[Event]) -> tuple[Event, dict[str, bytes]]:
     async with AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
         async for record in consumer:
-            event = parse(record.headers, record.value)
+            event = parse(record)
             if isinstance(event, kind):
                 return event, dict(record.headers)
     raise AssertionError

@@ -7,7 +7,7 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_binary, to_binary
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from lifemask.contracts import DatasetSealed, new_id, pack, parse, read_envelope
+from lifemask.contracts import DatasetSealed, Record, new_id, pack, parse, read_envelope
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 
@@ -36,8 +36,9 @@ def test_we_read_the_sdks_records() -> None:
         "datacontenttype": "application/json",
     }
     written = to_binary(CloudEvent(attributes, json.loads(event.body())), JSONFormat())
-    headers = list(written.headers.items())
+    headers = tuple(written.headers.items())
     envelope = read_envelope(headers)
     assert (envelope.id, envelope.source, envelope.subject, envelope.time) == (name, "app/acme", event.run_id, NOW)
     assert isinstance(written.value, bytes)
-    assert parse(headers, written.value) == event
+    record = Record(topic="", key=b"", value=written.value, headers=headers)
+    assert parse(record) == event

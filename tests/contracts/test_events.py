@@ -20,6 +20,7 @@ from lifemask.contracts import (
     Failure,
     FailureCode,
     Move,
+    Record,
     RunEvent,
     RunRequest,
     TrainingParameters,
@@ -45,7 +46,7 @@ events = pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)
 def test_an_example_survives_the_journey_through_kafka(kind: type[Event]) -> None:
     event = kind.example()
     record = pack(event, id=new_id(), source="lifemask/test", time=NOW)
-    assert parse(record.headers, record.value) == event
+    assert parse(record) == event
     assert record.key == event.user_id.encode()
 
 
@@ -134,7 +135,7 @@ def test_a_bad_envelope_is_refused_by_name(headers: list[tuple[str, bytes | None
 def test_an_unknown_type_is_named() -> None:
     envelope = Envelope(id="1", source="x", type="lifemask.run.sang.v9")
     with pytest.raises(UnknownType, match=r"lifemask\.run\.sang\.v9"):
-        parse(envelope.headers(), b"{}")
+        parse(Record(topic="", key=b"", value=b"{}", headers=envelope.headers()))
 
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=40)

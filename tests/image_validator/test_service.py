@@ -1,6 +1,5 @@
 """Validator and packager on PostgreSQL, wired as in production; only Kafka is left out."""
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -20,7 +19,6 @@ from lifemask.contracts import (
     RunRejected,
     new_id,
     pack,
-    parse,
 )
 from lifemask.image_validator.adapters.imaging import PillowImaging
 from lifemask.image_validator.settings import ImageValidatorSettings
@@ -30,6 +28,7 @@ from lifemask.packager.settings import PackagerSettings
 from lifemask.packager.wiring import packager
 from lifemask.testkit.events import an_event
 from lifemask.testkit.objects import InMemoryObjects
+from lifemask.testkit.outbox import said
 
 Make = Callable[[str], Awaitable[str]]
 
@@ -61,7 +60,7 @@ async def receive(service: Service, *events: Event) -> None:
 
 async def facts(service: Service) -> list[Event]:
     rows = await service.bus.pool.fetch("select headers, value from outbox order by id")
-    return [parse([(name, text.encode()) for name, text in json.loads(row["headers"])], row["value"]) for row in rows]
+    return [said(row) for row in rows]
 
 
 async def test_from_photos_to_a_sealed_archive(database: Make, imaging: PillowImaging) -> None:

@@ -22,11 +22,12 @@ from starlette.routing import Route
 
 from lifemask.bus.inbound import Raw
 from lifemask.bus.service import Service
-from lifemask.contracts import Event, RunEvent, new_id, pack, parse
+from lifemask.contracts import Event, RunEvent, new_id, pack
 from lifemask.ingest.settings import IngestSettings
 from lifemask.ingest.wiring import ingest
 from lifemask.objects.tokens import Tokens, load_secret
 from lifemask.testkit.events import an_event
+from lifemask.testkit.outbox import said
 
 KEY = "acme-key-0123456789"
 OTHER_KEY = "globex-key-0123456789"
@@ -110,9 +111,7 @@ class World:
     async def facts(self) -> list[Event]:
         """Events in the outbox, in order."""
         rows = await self.service.bus.pool.fetch("select headers, value from outbox order by id")
-        return [
-            parse([(name, value.encode()) for name, value in json.loads(row["headers"])], row["value"]) for row in rows
-        ]
+        return [said(row) for row in rows]
 
     async def kinds(self) -> list[str]:
         """Names of the events in the outbox."""

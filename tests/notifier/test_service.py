@@ -21,13 +21,14 @@ from tests.notifier.world import READY, REJECTED, RUN, STALLED, USER
 
 from lifemask.bus.inbound import Raw
 from lifemask.bus.service import Service
-from lifemask.contracts import Event, NotificationDelivered, RunRequest, new_id, pack, parse
+from lifemask.contracts import Event, NotificationDelivered, RunRequest, new_id, pack
 from lifemask.notifier.settings import NotifierSettings
 from lifemask.notifier.wiring import notifier
 from lifemask.objects import keys
 from lifemask.sandbox.listening import listen, serving
 from lifemask.sandbox.server import SandboxUrls, running_sandbox
 from lifemask.testkit.objects import InMemoryObjects
+from lifemask.testkit.outbox import said
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
@@ -60,9 +61,7 @@ class Process:
 
     async def told(self) -> list[tuple[str, str, int]]:
         rows = await self.service.bus.pool.fetch("select headers, value from outbox order by id")
-        facts = [
-            parse([(name, value.encode()) for name, value in json.loads(row["headers"])], row["value"]) for row in rows
-        ]
+        facts = [said(row) for row in rows]
         return sorted(
             (fact.channel, fact.result, fact.tries) for fact in facts if isinstance(fact, NotificationDelivered)
         )

@@ -1,6 +1,5 @@
 """The whole publisher on PostgreSQL and a hub, wired as in production; only Kafka is left out. No sleeping."""
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -17,13 +16,14 @@ from tests.publisher.sealed import trained_run
 from lifemask.bus.inbound import Raw
 from lifemask.bus.outbound import nothing_on_end
 from lifemask.bus.service import Service
-from lifemask.contracts import Event, ModelReady, RunCancelRequested, RunFailed, new_id, pack, parse
+from lifemask.contracts import Event, ModelReady, RunCancelRequested, RunFailed, new_id, pack
 from lifemask.objects import keys
 from lifemask.publisher.settings import PublisherSettings
 from lifemask.publisher.wiring import publisher
 from lifemask.sandbox.server import SandboxUrls, running_sandbox
 from lifemask.testkit.events import a_run, an_event
 from lifemask.testkit.objects import InMemoryObjects
+from lifemask.testkit.outbox import said
 
 # huggingface_hub 2.4 itself sends large files the way httpx2 wants to retire
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -88,9 +88,7 @@ class Process:
 
     async def facts(self) -> list[Event]:
         rows = await self.service.bus.pool.fetch("select headers, value from outbox order by id")
-        return [
-            parse([(name, value.encode()) for name, value in json.loads(row["headers"])], row["value"]) for row in rows
-        ]
+        return [said(row) for row in rows]
 
     async def fails(self, operation: str, effect: str, **details: Any) -> None:
         answer = await self.client.post(self.urls.faults, json={"operation": operation, "effect": effect, **details})

@@ -1,7 +1,6 @@
 """The trainer as it is wired, on PostgreSQL, a store and a provider on the wire; only the broker is left out."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,7 +29,6 @@ from lifemask.contracts import (
     RunRequest,
     TrainingCallbackReceived,
     TrainingSucceeded,
-    parse,
 )
 from lifemask.custody import Chain
 from lifemask.custody.steps import WEIGHTS
@@ -41,6 +39,7 @@ from lifemask.objects.tokens import Tokens, load_secret
 from lifemask.sandbox.listening import listen, serving
 from lifemask.sandbox.server import SandboxUrls, running_sandbox
 from lifemask.testkit.events import a_run, an_event
+from lifemask.testkit.outbox import said
 from lifemask.trainer.settings import TrainerSettings
 from lifemask.trainer.wiring import trainer
 
@@ -90,9 +89,7 @@ class Plant:
 
     async def facts(self) -> list[Event]:
         rows = await self.service.bus.pool.fetch("select headers, value from outbox order by id")
-        return [
-            parse([(name, text.encode()) for name, text in json.loads(row["headers"])], row["value"]) for row in rows
-        ]
+        return [said(row) for row in rows]
 
     async def kinds(self) -> list[str]:
         return [type(fact).__name__ for fact in await self.facts() if "Progress" not in type(fact).__name__]

@@ -1,10 +1,9 @@
 """Every event, by its type; and from a record back to its event."""
 
-from collections.abc import Iterable
 from typing import Final
 
 from lifemask.contracts.datasets import DatasetSealed, PhotosValidated
-from lifemask.contracts.envelope import read_envelope
+from lifemask.contracts.envelope import AnyRecord, headers_of, read_envelope, value_of
 from lifemask.contracts.event import Baton, Event
 from lifemask.contracts.models import ModelReady, ModelRevoked
 from lifemask.contracts.notifications import NotificationDelivered
@@ -51,15 +50,15 @@ class UnknownType(ValueError):
     """The record's type is none of this package's; a newer version of the package may know it."""
 
 
-def parse(headers: Iterable[tuple[str, bytes | None]], value: bytes) -> Event:
-    """The event in a record's headers and value; unknown fields are ignored.
+def parse(record: AnyRecord) -> Event:
+    """The event in a Kafka record, as aiokafka, confluent-kafka or `pack` make them; unknown fields are ignored.
 
     Raises BadEnvelope, UnknownType (names the type) or pydantic's ValidationError.
     """
-    name = read_envelope(headers).type
+    name = read_envelope(headers_of(record)).type
     if (event := BY_TYPE.get(name)) is None:
         raise UnknownType(f"event type {name!r} is not known to this version of lifemask-contracts")
-    return event.read(value)
+    return event.read(value_of(record))
 
 
 def split_version(ce_type: str) -> tuple[str, int]:

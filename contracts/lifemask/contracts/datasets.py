@@ -18,7 +18,7 @@ class PhotosValidated(RunEvent):
     baton: ClassVar[Baton] = Baton.PASSES
 
     statement: Digest
-    """Digest of the validation statement."""
+    """SHA-256 of the validation statement: which photos were judged how, linked to the upload statement."""
     received: int = Field(ge=1, examples=[20])
     """Photos in the sealed set."""
     usable: int = Field(ge=1, examples=[16])
@@ -35,7 +35,7 @@ class DatasetSealed(RunEvent):
     baton: ClassVar[Baton] = Baton.PASSES
 
     statement: Digest
-    """Digest of the dataset statement."""
+    """SHA-256 of the dataset statement: what is in the archive, linked to the validation statement."""
     photos: int = Field(ge=1, examples=[16])
     """Images in the archive."""
     bytes: int = Field(ge=1, examples=[12_000_000])

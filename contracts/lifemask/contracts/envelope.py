@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from lifemask.contracts.event import Event, RunEvent
 
 CONTENT_TYPE: Final = "application/json"
 Headers = Sequence[tuple[str, bytes]]
+SomeHeaders = Iterable[tuple[str, bytes | None]]
+"""Headers as they come in: Kafka allows null."""
 
 
 class BadEnvelope(ValueError):
@@ -22,6 +24,27 @@ class Record(NamedTuple):
     key: bytes
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
+
+
+class HasFields(Protocol):
+    """A record whose parts are attributes, as aiokafka's ConsumerRecord and our own."""
+
+    @property
+    def headers(self) -> SomeHeaders: ...
+
+    @property
+    def value(self) -> bytes | None: ...
+
+
+class HasMethods(Protocol):
+    """A record whose parts are methods, as confluent-kafka's Message; its value is typed for all its deserializers."""
+
+    def headers(self) -> Any: ...
+
+    def value(self) -> Any: ...
+
+
+AnyRecord = HasFields | HasMethods
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +82,19 @@ def pack(
     return Record(event.topic.named(prefix), event.user_id.encode(), event.body(), envelope.headers())
 
 
-def read_envelope(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
+def headers_of(record: AnyRecord) -> SomeHeaders:
+    """The headers of a record; confluent-kafka says None when there are none."""
+    found: Any = record.headers
+    return (found() if callable(found) else found) or ()
+
+
+def value_of(record: AnyRecord) -> bytes:
+    """The value of a record; null, which is no event, is empty."""
+    found: Any = record.value
+    return (found() if callable(found) else found) or b""
+
+
+def read_envelope(headers: SomeHeaders) -> Envelope:
     """The attributes of a record. Raises BadEnvelope when an attribute is missing, null, or not UTF-8."""
     found = {name.lower(): value for name, value in headers}
     return Envelope(

@@ -189,7 +189,7 @@ class Failure(Value):
     category: Category = Field(examples=["service_error"])
     """What kind of trouble it is."""
     move: Move = Field(examples=["provider"])
-    """Whose move it is: you | us | provider | nobody."""
+    """Whose move it is; `you` is the person or the app."""
     what: Text = Field(examples=["The training failed at the training provider."])
     """What happened, a sentence for people."""
     next_step: Text = Field(examples=[_AGAIN])

@@ -37,11 +37,10 @@ ModelId = Annotated[
     str,
     Field(pattern=UUID7_PATTERN, description="The model, a UUIDv7.", examples=["0192f7a0-3333-7d3e-8f40-5a6b7c8d9e0f"]),
 ]
-Digest = Annotated[
+Digest = Annotated[  # says nothing about itself: each field says of what it is the digest
     str,
     Field(
         pattern="^[0-9a-f]{64}$",
-        description="SHA-256, 64 lower-case hexadecimal digits.",
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     ),
 ]

@@ -18,9 +18,9 @@ class ModelReady(RunEvent):
 
     model_id: ModelId
     statement: Digest
-    """Digest of the publication statement."""
+    """SHA-256 of the publication statement, the last link of the run's chain of custody."""
     version: str = Field(pattern=r"^[0-9]+-[0-9]+$", examples=["1-3"])
-    """Version in the model store: the model's version, then the fence of the write."""
+    """Version in the model store: the model's version, a hyphen, the number of the attempt to write it."""
     weights: Digest
     """SHA-256 of the weights file, the same in store and hub."""
     bytes: int = Field(ge=1, examples=[172_000_000])
@@ -28,11 +28,11 @@ class ModelReady(RunEvent):
     store_key: str = Field(
         max_length=512, examples=["users/acme.user-42/models/0192f7a0-3333-7d3e-8f40-5a6b7c8d9e0f/1-3/lora.safetensors"]
     )
-    """Key of the weights in the model store."""
+    """Key of the weights in the model store; `metadata.json` lies in the same folder."""
     hub_repo: str | None = Field(default=None, max_length=200, examples=["lifemask/lora-0192f7a0"])
-    """The private hub repository, when published there."""
+    """The private repository on the model hub; absent when not published there."""
     hub_commit: str | None = Field(default=None, max_length=64, examples=["b1946ac92492d2347c6235b4d2611184b1946ac9"])
-    """Its commit."""
+    """The commit of that repository that holds the weights."""
 
 
 class ModelRevoked(RunEvent):

@@ -20,8 +20,8 @@ class NotificationDelivered(RunEvent):
     outcome: str = Field(max_length=64, examples=["lifemask.model.ready.v1"])
     """Type of the event that was told."""
     channel: Literal["email", "webhook"] = Field(examples=["email"])
-    """How."""
+    """The channel."""
     result: Literal["delivered", "skipped", "gave_up"] = Field(examples=["delivered"])
-    """`skipped`: no address is known. `gave_up`: refused for days."""
+    """`delivered`: the other side took it. `skipped`: no address is known. `gave_up`: refused for days."""
     tries: int = Field(ge=0, examples=[1])
     """How often it was tried."""

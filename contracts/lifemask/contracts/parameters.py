@@ -44,7 +44,10 @@ TriggerWord = Annotated[
 
 
 class RunRequest(TrainingParameters):
-    """Everything a person chooses when starting a run. Kept in the user's own part of the store, not in events."""
+    """Everything a person chooses when starting a run.
+
+    Lifemask keeps it in the user's own part of the store; of all events only `PhotosUploaded` carries it.
+    """
 
     name: str = Field(min_length=1, max_length=80, examples=["My portrait"])
     """The model's name, shown to its owner."""

@@ -20,8 +20,8 @@ class PhotoReceived(RunEvent):
     bytes: int = Field(gt=0, examples=[3_600_000])
     """Size of the original in bytes."""
     commitment: Digest
-    """HMAC-SHA256 of the original's SHA-256 (64 hexadecimal digits) under the run's salt (32 bytes), which is erasable:
-    binds the bytes without revealing them."""
+    """Binds the photo's bytes without revealing them: HMAC-SHA256 of the original's SHA-256 (as 64 hexadecimal digits)
+    under the run's salt (32 bytes), which is erasable."""
 
 
 class PhotoRemoved(RunEvent):

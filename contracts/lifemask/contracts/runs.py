@@ -22,11 +22,12 @@ class RunAccepted(RunEvent):
     baton: ClassVar[Baton] = Baton.PASSES
 
     statement: Digest
-    """Digest of the upload statement."""
+    """SHA-256 of the upload statement, the first link of the run's chain of custody."""
     photos: int = Field(ge=1, examples=[20])
     """Number of photos in the sealed set."""
     door: Door = Field(examples=["http"])
-    """How the photos came."""
+    """How the photos came: uploaded to the API, named by `PhotosUploaded`, put to presigned URLs, fetched from URLs, or
+    taken from an earlier run."""
     parameters: TrainingParameters = Field(examples=[TrainingParameters().model_dump()])
     """How to train."""
 
@@ -49,9 +50,9 @@ class RunStalled(RunEvent):
     baton: ClassVar[Baton] = Baton.HELD
 
     stage: Stage = Field(examples=["package"])
-    """Where it waits."""
+    """The step in which it waits."""
     failure: Failure
-    """Why."""
+    """Why it waits, in words that may be shown to the person."""
 
 
 class PhotoVerdict(Value):
@@ -59,9 +60,9 @@ class PhotoVerdict(Value):
 
     photo_id: PhotoId
     usable: bool = Field(examples=[True])
-    """Whether it counts."""
+    """Whether the photo counts towards the minimum."""
     verdicts: tuple[Verdict, ...] = Field(examples=[()])
-    """Why not."""
+    """Why it cannot be used; empty when it can."""
 
 
 class RunRejected(RunEvent):
@@ -72,7 +73,7 @@ class RunRejected(RunEvent):
     baton: ClassVar[Baton] = Baton.ENDS
 
     failure: Failure
-    """What is missing, in words."""
+    """What is missing and what to do, in words that may be shown to the person."""
     received: int = Field(ge=0, examples=[10])
     """Photos in the set."""
     usable: int = Field(ge=0, examples=[8])
@@ -80,7 +81,7 @@ class RunRejected(RunEvent):
     needed: int = Field(ge=0, examples=[4])
     """How many more are needed."""
     photos: tuple[PhotoVerdict, ...] = ()
-    """Each photo's verdict."""
+    """The last verdict on each photo of the set."""
 
 
 class RunFailed(RunEvent):
@@ -91,9 +92,9 @@ class RunFailed(RunEvent):
     baton: ClassVar[Baton] = Baton.ENDS
 
     stage: Stage = Field(examples=["train"])
-    """Where it failed."""
+    """The step in which it failed."""
     failure: Failure
-    """What happened, whose move it is, the next step."""
+    """What happened, whose move it is and the next step, in words that may be shown to the person."""
     cost_usd: str | None = Field(default=None, pattern=r"^[0-9]+\.[0-9]{2,6}$", examples=["1.04"])
     """What the provider bills for it, in US dollars; absent when nothing was trained."""
 
@@ -106,6 +107,6 @@ class RunCanceled(RunEvent):
     baton: ClassVar[Baton] = Baton.ENDS
 
     stage: Stage = Field(examples=["train"])
-    """Where it was when it ended."""
+    """The step in which it was when it ended."""
     reason: Literal["requested", "draft_expired"] = Field(examples=["requested"])
-    """Why it ended."""
+    """`requested`: somebody asked. `draft_expired`: a draft that nobody submitted."""

@@ -10,7 +10,7 @@ from lifemask.contracts.topics import Topic
 
 Dollars = Annotated[
     str,
-    Field(pattern=r"^[0-9]+\.[0-9]{2,6}$", description="US dollars as a decimal string.", examples=["1.04"]),
+    Field(pattern=r"^[0-9]+\.[0-9]{2,6}$", examples=["1.04"]),
 ]
 Attempt = Annotated[int, Field(ge=1, description="Number of the attempt within the run, from 1.", examples=[1])]
 TrainingId = Annotated[
@@ -33,9 +33,9 @@ class TrainingStarted(RunEvent):
     attempt: Attempt
     training: TrainingId
     provider: str = Field(examples=["replicate"], max_length=32)
-    """Who trains."""
+    """The provider of trainings."""
     estimated_cost_usd: Dollars
-    """Estimated before the start."""
+    """Estimated before the start, in US dollars, a decimal string."""
 
 
 class TrainingProgressed(RunEvent):
@@ -72,7 +72,7 @@ class TrainingSucceeded(RunEvent):
     baton: ClassVar[Baton] = Baton.PASSES
 
     statement: Digest
-    """Digest of the weights statement."""
+    """SHA-256 of the weights statement: what was trained from which dataset, linked to the training statement."""
     attempt: Attempt
     training: TrainingId
     bytes: int = Field(ge=1, examples=[172_000_000])
@@ -80,4 +80,4 @@ class TrainingSucceeded(RunEvent):
     seconds: int = Field(ge=0, examples=[682])
     """Billed time in whole seconds."""
     cost_usd: Dollars
-    """What the provider bills."""
+    """What the provider bills, in US dollars, a decimal string."""

@@ -24,6 +24,6 @@ class PhotosUploaded(RunEvent):
     upload: str = Field(pattern=NAME_PATTERN, examples=["upload-7"])
     """The app's name of this upload, the last folder of the prefix."""
     objects: tuple[ObjectName, ...] = Field(min_length=1, max_length=1000, examples=[("01.jpg", "02.jpg")])
-    """Names of the objects below the prefix; no folders, no personal data."""
+    """Names of the objects below the prefix: no folders, no personal data, so not the names of the person's files."""
     request: RunRequest = Field(examples=[RunRequest(name="My portrait").model_dump()])
-    """How to train. Stays in the event log: put no personal data into it."""
+    """What the person chose. Stays in the event log: put no personal data into it."""

@@ -21,4 +21,4 @@ class UserErased(Event):
     topic: ClassVar[Topic] = Topic.USERS
 
     receipt: Digest
-    """Digest of the receipt."""
+    """SHA-256 of the receipt of the erasure."""
