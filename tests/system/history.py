@@ -1,0 +1,148 @@
+"""What is left when everything is quiet: the facts on Kafka, the rows, the store, the provider's and hub's books."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from lifemask.contracts import split_version
+
+RunKey = tuple[str, str]
+"""User id on the bus, run id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One record of the event log. `kind` is the type without prefix and version: `run.accepted`."""
+
+    kind: str
+    user: str
+    run: str | None
+    at: datetime
+    source: str = "lifemask/test"
+    id: str = ""
+    body: Mapping[str, Any] = field(default_factory=dict)
+    traceparent: str | None = None
+    raw: bytes = b""
+
+    @property
+    def key(self) -> RunKey:
+        return self.user, self.run or ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baton:
+    """A stay of a run in one service."""
+
+    service: str
+    user: str
+    run: str
+    taken_at: datetime | None
+    passed_at: datetime | None
+    passed_as: str | None
+    deadline_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A training attempt in our books, and the trainings found for it. `path` is that of the archive's address."""
+
+    user: str
+    run: str
+    number: int
+    state: str
+    stop: bool
+    path: str
+    booked: Mapping[str, Decimal | None]
+    """Cost by training; None is not booked yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Billed:
+    """A training in the provider's books. `photos` are the SHA-256 of the files in the archive it fetched."""
+
+    id: str
+    path: str
+    is_over: bool
+    succeeded: bool
+    cost: Decimal
+    photos: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """What the chain proves about an archive: clean photos' digests, and whether each comes from the run's own."""
+
+    clean: frozenset[str]
+    originals: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """The digests of one model's weights, wherever they lie. None where there is nothing."""
+
+    stated: str | None
+    store: str | None
+    hub: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A row of the notifier."""
+
+    id: str
+    user: str
+    run: str
+    outcome: str
+    channel: str
+    state: str
+
+
+@dataclass(slots=True, kw_only=True)
+class History:
+    """Everything the checker looks at."""
+
+    facts: list[Fact] = field(default_factory=list)
+    submitted: set[RunKey] = field(default_factory=set)
+    batons: list[Baton] = field(default_factory=list)
+    undone: dict[str, int] = field(default_factory=dict)
+    """Messages to do, by service."""
+    unsent: dict[str, int] = field(default_factory=dict)
+    """Events not yet on Kafka, by service."""
+    outbox: dict[str, int] = field(default_factory=dict)
+    """All events ever kept for Kafka, by `ce_id`, with the number of services that have it."""
+    dead: dict[str, int] = field(default_factory=dict)
+    attempts: list[Attempt] = field(default_factory=list)
+    billed: list[Billed] = field(default_factory=list)
+    photos: dict[RunKey, set[str]] = field(default_factory=dict)
+    """SHA-256 of the originals that ingest took for a run."""
+    datasets: dict[RunKey, Dataset | str] = field(default_factory=dict)
+    """By run whose dataset was sealed; a text says why the chain does not hold."""
+    models: dict[str, RunKey] = field(default_factory=dict)
+    """Models that ingest shows, with their run."""
+    published: dict[str, Published | str] = field(default_factory=dict)
+    """By model of which anything lies in the store or on the hub, or that was announced."""
+    publishing: dict[RunKey, str] = field(default_factory=dict)
+    """Model id that a run was about to get."""
+    notices: list[Notice] = field(default_factory=list)
+    mails: list[str] = field(default_factory=list)
+    """Message-IDs' local parts, one for each mail that arrived."""
+    objects: set[str] = field(default_factory=set)
+    """Keys of the store."""
+
+
+def trace_of(run: str) -> str:
+    """As the design has it: the first 16 bytes of sha256(run id)."""
+    return hashlib.sha256(run.encode()).hexdigest()[:32]
+
+
+def kind_of(ce_type: str) -> str:
+    return split_version(ce_type)[0].removeprefix("lifemask.")
+
+
+def body_of(value: bytes | None) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(value or b"{}")
+    return found

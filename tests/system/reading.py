@@ -1,0 +1,266 @@
+"""Reads a history: waits until everything is quiet, then looks at Kafka, PostgreSQL, the store and the sandbox."""
+
+import asyncio
+import hashlib
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from tests.system.history import (
+    Attempt,
+    Baton,
+    Billed,
+    Dataset,
+    Fact,
+    History,
+    Notice,
+    Published,
+    body_of,
+    kind_of,
+)
+from tests.system.outside import Outside
+from tests.system.stack import SERVICES, Stack
+from tests.system.waiting import eventually
+
+from lifemask.contracts import Topic, read_envelope
+from lifemask.custody import Chain
+from lifemask.custody.broken import CustodyBroken
+from lifemask.custody.steps import DATASET, PUBLICATION, UPLOAD, VALIDATION
+from lifemask.objects.opening import open_objects
+
+_COUNTS = """
+    select (select count(*) from {0}.lane where todo > 0) as lanes,
+           (select count(*) from {0}.inbox where done_at is null and dead_at is null) as undone,
+           (select count(*) from {0}.inbox where dead_at is not null and done_at is null) as dead,
+           (select count(*) from {0}.outbox where sent_at is null) as unsent,
+           (select count(*) from {0}.reminder where due_at < now() + interval '0.3 s') as due,
+           (select count(*) from {0}.inbox) as got, (select count(*) from {0}.outbox) as said,
+           (select count(*) from {0}.baton where taken_at is not null and passed_at is null
+             and '{0}' <> 'ingest') as held
+"""
+_MOVING = ("lanes", "undone", "unsent", "due", "held")
+_OPEN = """
+    select (select count(*) from ingest.run where submitted_at is not null and not over)
+         + (select count(*) from notifier.notification where state = 'pending')
+         + (select count(*) from trainer.provider_training where booked_at is null) as open
+"""
+
+
+async def read_history(stack: Stack, outside: Outside, seconds: float = 25.0) -> History:
+    """Everything there is, once nothing moves any more."""
+    rows = await asyncpg.connect(stack.dsn, server_settings={"default_transaction_read_only": "on"})
+    try:
+        await _quiet(rows, seconds)
+        history = History(objects=_objects(stack.data / "objects"))
+        await _read_bus(rows, history)
+        await _read_rows(rows, history)
+    finally:
+        await rows.close()
+    history.facts = [_fact(record) for record in await read_log(stack.kafka)]
+    _read_outside(history, ledger := await outside.ledger(), await outside.mails())
+    await _prove(history, stack, ledger)
+    return history
+
+
+async def read_log(brokers: str) -> list[ConsumerRecord]:
+    """Every record of our topics."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    try:
+        await admin.start()
+        described = await admin.describe_topics()
+    finally:
+        await admin.close()
+    ours = set(Topic)
+    places = [
+        TopicPartition(topic["topic"], part["partition"])
+        for topic in described
+        if topic["topic"] in ours
+        for part in topic["partitions"]
+    ]
+    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, enable_auto_commit=False, fetch_max_wait_ms=20)
+    await consumer.start()
+    try:
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        await consumer.seek_to_beginning(*places)
+        records: list[ConsumerRecord] = []
+        while waiting := [place for place in places if await consumer.position(place) < ends[place]]:
+            for found in (await consumer.getmany(*waiting, timeout_ms=200)).values():
+                records += found
+        return records
+    finally:
+        await consumer.stop()
+
+
+async def _quiet(rows: "asyncpg.Connection[asyncpg.Record]", seconds: float) -> None:
+    """Nothing to do, nothing due, nobody holds a run; and the same again a moment later, for what is under way."""
+    before: list[Any] = []
+
+    async def rests() -> bool:
+        nonlocal before
+        counts = [dict(await rows.fetchrow(_COUNTS.format(name)) or {}) for name in SERVICES]
+        moving = [f"{name}: {key}" for name, c in zip(SERVICES, counts, strict=True) for key in _MOVING if c[key]]
+        moving += ["open"] if await rows.fetchval(_OPEN) else []
+        same, before = counts == before and not moving, counts if not moving else []
+        last[:] = moving
+        return same
+
+    last: list[str] = []
+    try:
+        await eventually(rests, seconds, every=0.12)
+    except AssertionError:
+        raise AssertionError(f"not quiet within {seconds:g} s: {last}") from None
+
+
+async def _read_bus(rows: "asyncpg.Connection[asyncpg.Record]", history: History) -> None:
+    for name in SERVICES:
+        counts = await rows.fetchrow(_COUNTS.format(name))
+        assert counts is not None
+        history.undone[name], history.unsent[name] = counts["undone"], counts["unsent"]
+        history.dead[name] = counts["dead"]
+        for row in await rows.fetch(f"select headers from {name}.outbox"):
+            ce_id = dict(body_of(row["headers"].encode()))["ce_id"]
+            history.outbox[ce_id] = history.outbox.get(ce_id, 0) + 1
+        history.batons += [
+            Baton(
+                service=name,
+                user=row["user_id"],
+                run=row["run_id"],
+                taken_at=row["taken_at"],
+                passed_at=row["passed_at"],
+                passed_as=row["passed_as"],
+                deadline_at=row["deadline_at"],
+            )
+            for row in await rows.fetch(f"select * from {name}.baton")
+        ]
+
+
+async def _read_rows(rows: "asyncpg.Connection[asyncpg.Record]", history: History) -> None:
+    for row in await rows.fetch("select user_id, run_id from ingest.run where submitted_at is not null"):
+        history.submitted.add((row["user_id"], row["run_id"]))
+    for row in await rows.fetch("select user_id, run_id, sha256 from ingest.photo where removed_at is null"):
+        history.photos.setdefault((row["user_id"], row["run_id"]), set()).add(row["sha256"])
+    for row in await rows.fetch("select user_id, run_id, model_id from ingest.model"):
+        history.models[row["model_id"]] = (row["user_id"], row["run_id"])
+    for row in await rows.fetch("select user_id, run_id, model_id from publisher.publication"):
+        history.publishing[row["user_id"], row["run_id"]] = row["model_id"]
+    trainings = await rows.fetch("select * from trainer.provider_training")
+    for row in await rows.fetch("select * from trainer.attempt"):
+        history.attempts.append(_attempt(row, trainings))
+    for row in await rows.fetch("select * from notifier.notification where is_terminal"):
+        history.notices.append(
+            Notice(
+                id=row["id"],
+                user=row["user_id"],
+                run=row["run_id"],
+                outcome=row["outcome"],
+                channel=row["channel"],
+                state=row["state"],
+            )
+        )
+
+
+def _attempt(row: Any, trainings: list[Any]) -> Attempt:
+    mine = [each for each in trainings if (each["run_id"], each["attempt"]) == (row["run_id"], row["number"])]
+    return Attempt(
+        user=row["user_id"],
+        run=row["run_id"],
+        number=row["number"],
+        state=row["state"],
+        stop=row["stop"],
+        path=urlsplit(row["archive_url"]).path,
+        booked={each["training"]: each["cost_usd"] for each in mine},
+    )
+
+
+def _read_outside(history: History, ledger: dict[str, Any], mails: list[dict[str, Any]]) -> None:
+    for each in ledger["trainings"]:
+        archive = each["archive"]
+        history.billed.append(
+            Billed(
+                id=each["id"],
+                path=each["input_path"],
+                is_over=each["is_over"],
+                succeeded=each["status"] == "succeeded",
+                cost=Decimal(each["cost_usd"]),
+                photos=None if archive is None else tuple(member["sha256"] for member in archive["members"]),
+            )
+        )
+    history.mails = [str(mail["headers"]["Message-ID"]).strip("<>").partition("@")[0] for mail in mails]
+
+
+async def _prove(history: History, stack: Stack, ledger: dict[str, Any]) -> None:
+    """Opens the chain of every sealed dataset and every model on the bytes in the store."""
+    root = stack.data / "objects"
+    on_hub = {
+        repo["id"]: repo["files"].get("lora.safetensors", {}).get("sha256")
+        for repo in ledger["repos"]
+        if repo["deleted_at"] is None
+    }
+    async with open_objects(root.resolve().as_uri()) as objects:
+        chain = Chain(objects)
+        for fact in history.facts:
+            if fact.kind == "dataset.sealed":
+                history.datasets[fact.key] = await _dataset(chain, fact)
+        attempts = {fact.key: fact.body["attempt"] for fact in history.facts if fact.kind == "training.succeeded"}
+        ready = {fact.body["model_id"]: fact for fact in history.facts if fact.kind == "model.ready"}
+        for (user, _), model in history.publishing.items():
+            fact_ = ready.get(model)
+            stored = await asyncio.to_thread(_digest_below, root / "users" / user / "models" / model)
+            hub = next((digest for repo, digest in on_hub.items() if repo.endswith(model)), None)
+            stated = await _stated(chain, fact_, attempts) if fact_ else None
+            if isinstance(stated, CustodyBroken):
+                history.published[model] = str(stated)
+            elif stored or hub or fact_:
+                history.published[model] = Published(stated=stated, store=stored, hub=hub)
+
+
+async def _dataset(chain: Chain, fact: Fact) -> Dataset | str:
+    try:
+        link = await chain.open(DATASET, fact.body["statement"], *fact.key)
+    except CustodyBroken as error:
+        return str(error)
+    pairs = [pair for pair in link.back(VALIDATION).manifest.pairs if pair.clean]
+    uploaded = {photo.id: photo.sha256 for photo in link.back(UPLOAD).manifest.photos}
+    members = frozenset(member.sha256 for member in link.manifest.members)
+    if members != {pair.clean for pair in pairs} or any(uploaded.get(pair.id) != pair.original for pair in pairs):
+        return "its members are not the clean photos of the uploaded ones"
+    return Dataset(clean=members, originals=frozenset(pair.original for pair in pairs))
+
+
+async def _stated(chain: Chain, fact: Fact, attempts: dict[Any, Any]) -> str | CustodyBroken:
+    try:
+        link = await chain.open(PUBLICATION, fact.body["statement"], *fact.key, attempts[fact.key])
+    except CustodyBroken as error:
+        return error
+    return link.subject
+
+
+def _digest_below(folder: Path) -> str | None:
+    """SHA-256 of the one weights file below a model's folder."""
+    files = list(folder.rglob("lora.safetensors"))
+    return hashlib.sha256(files[0].read_bytes()).hexdigest() if len(files) == 1 else None if not files else "several"
+
+
+def _objects(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def _fact(record: ConsumerRecord) -> Fact:
+    envelope = read_envelope(record.headers)
+    assert envelope.time is not None
+    return Fact(
+        kind=kind_of(envelope.type),
+        user=(record.key or b"").decode(),
+        run=envelope.subject,
+        at=envelope.time,
+        source=envelope.source,
+        id=envelope.id,
+        body=body_of(record.value),
+        traceparent=envelope.traceparent,
+        raw=b"\n".join([record.value or b"", record.key or b"", *(value or b"" for _, value in record.headers)]),
+    )
