@@ -42,7 +42,19 @@ def test_topics_that_are_there_are_left_alone(
         broker.create_topic(topic.named("mine."), 1)
     monkeypatch.setenv("LIFEMASK_KAFKA", broker.bootstrap)
     monkeypatch.setenv("LIFEMASK_TOPIC_PREFIX", "mine.")
-    assert lifemask("migrate", "--no-database") == (0, [{"event": "migrated", "what": "topics", "made": []}])
+    monkeypatch.setenv("LIFEMASK_KAFKA_PARTITIONS", "1")
+    code, lines = lifemask("migrate", "--no-database")
+    assert (code, lines[0]["made"], lines[0]["differing"]) == (0, [], {})
+
+
+def test_topics_of_another_shape_are_named(lifemask: Call, broker: MockBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    for topic in Topic:
+        broker.create_topic(topic, 2 if topic is Topic.RUNS else 4)
+    monkeypatch.setenv("LIFEMASK_KAFKA", broker.bootstrap)
+    code, lines = lifemask("migrate", "--no-database", "--partitions", "4", "--replicas", "1")
+    assert code == 1
+    assert lines[0]["differing"] == {"lifemask.runs": ["partitions 2, not 4"]}
+    assert "lifemask.runs: partitions 2, not 4" in lines[1]["what"]
 
 
 def test_no_broker_is_a_missing_service(lifemask: Call, monkeypatch: pytest.MonkeyPatch) -> None:

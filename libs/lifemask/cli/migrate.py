@@ -1,38 +1,48 @@
 """`lifemask migrate`: schemas, roles, tables and topics, once per version; never done by a service at its start."""
 
 import os
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from lifemask.cli.out import Out
 from lifemask.cli.perform import AsJson, Debug, perform
-from lifemask.cli.stops import Code, Missing
+from lifemask.cli.stops import Code, Failed, Missing
+from lifemask.contracts import PARTITIONS
 
 Database = Annotated[bool, typer.Option("--database/--no-database", help="Schemas, roles and tables in PostgreSQL.")]
 Topics = Annotated[bool, typer.Option("--topics/--no-topics", help="Topics in Kafka.")]
-Partitions = Annotated[int | None, typer.Option("--partitions", min=1, help="Of topics that are made; default 64.")]
-Replicas = Annotated[int, typer.Option("--replicas", min=1, help="Copies of topics that are made.")]
-
-_PATIENCE_MS: Final = 30_000
+Partitions = Annotated[
+    int,
+    typer.Option("--partitions", min=1, envvar="LIFEMASK_KAFKA_PARTITIONS", help="Of each topic; never changed later."),
+]
+Replicas = Annotated[
+    int | None,
+    typer.Option(
+        "--replicas",
+        min=1,
+        envvar="LIFEMASK_KAFKA_REPLICATION",
+        help="Copies of each topic; default 3 when the cluster shows at least 3 brokers, else 1.",
+    ),
+]
 
 
 def migrate(
     *,
     database: Database = True,
     topics: Topics = True,
-    partitions: Partitions = None,
-    replicas: Replicas = 1,
+    partitions: Partitions = PARTITIONS,
+    replicas: Replicas = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Bring database and topics to this version. Safe to repeat."""
+    """Bring database and topics to this version. Safe to repeat. Fails when a topic is not as it should be."""
 
     async def work(out: Out) -> Code:
         if database:
             await _migrate_database(out)
         if topics:
-            await _make_topics(out, partitions, replicas)
+            await _prepare_topics(out, partitions, replicas)
         return Code.DONE
 
     perform(work, as_json=as_json, debug=debug)
@@ -58,33 +68,30 @@ async def _migrate_database(out: Out) -> None:
     out.show("PostgreSQL: schemas, roles and tables are of this version.")
 
 
-async def _make_topics(out: Out, partitions: int | None, replicas: int) -> None:
-    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-    from aiokafka.errors import KafkaError, for_code
+async def _prepare_topics(out: Out, partitions: int, replicas: int | None) -> None:
+    from aiokafka.errors import KafkaError
 
-    from lifemask.contracts import PARTITIONS, Topic
+    from lifemask.cli.topics import TopicsRefused, Wanted, prepare_topics
 
     brokers = os.environ.get("LIFEMASK_KAFKA")
     if not brokers:
         raise Missing("I do not know where Kafka is.", "Set LIFEMASK_KAFKA (host:port, …), or give --no-topics.")
-    wanted = [topic.named(os.environ.get("LIFEMASK_TOPIC_PREFIX", "")) for topic in Topic]
-    admin = AIOKafkaAdminClient(bootstrap_servers=brokers.split(","), request_timeout_ms=_PATIENCE_MS)
+    prefix = os.environ.get("LIFEMASK_TOPIC_PREFIX", "")
     try:
-        await admin.start()
-        missing = [topic for topic in wanted if topic not in await admin.list_topics()]
-        if missing:
-            # Nothing is ever deleted from them: they are the audit trail.
-            keep = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
-            new = [NewTopic(topic, partitions or PARTITIONS, replicas, topic_configs=keep) for topic in missing]
-            answer = await admin.create_topics(new)
-            refused = {name: for_code(code).__name__ for name, code, *_ in answer.topic_errors if code not in {0, 36}}
-            if refused:
-                raise Missing(f"Kafka does not make these topics: {refused}.", "Check the rights and --replicas.")
+        found = await prepare_topics(brokers.split(","), prefix, Wanted(partitions, replicas))
+    except TopicsRefused as refused:
+        raise Missing(f"{refused}.", "Check the rights, and LIFEMASK_KAFKA_REPLICATION.") from None
     except (KafkaError, OSError) as error:
         raise Missing(
             f"Kafka at {brokers} does not answer ({type(error).__name__}).", "Check LIFEMASK_KAFKA."
         ) from None
-    finally:
-        await admin.close()
-    out.fact("migrated", what="topics", made=missing)
-    out.show(f"Kafka: {len(missing)} topics made, {len(wanted) - len(missing)} were there.")
+    facts = {"copies": found.copies, "brokers": found.brokers, "differing": found.differing}
+    out.fact("migrated", what="topics", made=found.made, **facts)
+    out.show(f"Kafka: {len(found.made)} topics made, {len(found.there)} were there; {found.copies} copies of each.")
+    if found.differing:
+        listed = "; ".join(f"{name}: {', '.join(problems)}" for name, problems in found.differing.items())
+        raise Failed(
+            f"Topics that are not as they should be: {listed}.",
+            "Nothing was changed. Mend them with kafka-configs, or say with LIFEMASK_KAFKA_PARTITIONS and "
+            "LIFEMASK_KAFKA_REPLICATION that they are meant so; --no-topics leaves them out.",
+        )
