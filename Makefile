@@ -50,10 +50,14 @@ fmt: $(READY) ## format the code and mend what can be mended
 schemas: $(READY) ## generate schemas, examples and the OpenAPI document
 	@$(BIN)/python -m tools.schemas
 
-lock: ## pin all dependencies anew (needs uv)
-	@uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-annotate --no-header --no-emit-package lifemask-contracts --no-emit-package lifemask \
-	  --quiet -o requirements.lock
+PIN := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+  --no-emit-package lifemask-contracts --no-emit-package lifemask --quiet
+
+lock: ## pin all dependencies anew, also those of the image (needs uv)
+	@$(PIN) pyproject.toml --all-extras --group dev -o requirements.lock
+	@$(PIN) pyproject.toml -c requirements.lock --extra ingest --extra image-validator --extra packager --extra trainer \
+	  --extra publisher --extra notifier --extra sandbox -o deploy/requirements.lock
+	@echo hatchling | $(PIN) - -c requirements.lock -o deploy/build.lock
 
 bench: $(READY) ## measure, as ratios against a floor in the same run
 	@$(BIN)/python -m bench $(ARGS)
