@@ -1,18 +1,33 @@
 """From a stored message to its handler's outcomes: reading the body, giving the handler its ports."""
 
+import functools
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from lifemask.bus.inbound import Table
 from lifemask.bus.lanes import Message
 from lifemask.bus.outcomes import Outcome, Reminder, Route, Turn, Unprocessable
-from lifemask.contracts import Event, FailureCode, RunEvent, split_version
+from lifemask.contracts import Event, FailureCode, RunEvent, Value, split_version
+
+_TOLD: Final = 3
+"""Faults of a body that are told; who mends these sees the others next."""
 
 
 class TooNew(Exception):
     """An event version that only a later deploy can read: its lane waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A body that does not fit, of a route that says what then: `problem` is what is wrong with it."""
+
+    user_id: str
+    run_id: str
+    problem: str
 
 
 class Calls:
@@ -30,7 +45,7 @@ class Calls:
             if "turn" in wanted:
                 self._turning.add(name)
 
-    def read(self, message: Message) -> tuple[Route, Event | Reminder]:
+    def read(self, message: Message) -> tuple[Route, Event | Reminder | Unfit]:
         """The message's route and content. Raises TooNew or Unprocessable."""
         route = self._table.routes.get(message.type)
         if route is None:
@@ -41,15 +56,50 @@ class Calls:
         try:
             event = route.message.read(message.value)
         except ValidationError as problem:
-            places = sorted({".".join(map(str, error["loc"])) or "body" for error in problem.errors()})
-            raise Unprocessable(FailureCode.MESSAGE_UNREADABLE, "unreadable: " + ", ".join(places[:5])) from None
+            return route, _unfit(route, message, _told(problem, route.message))
         run = getattr(event, "run_id", None)
         if event.user_id != message.user_id or (isinstance(event, RunEvent) and run != message.run_id):
-            raise Unprocessable(FailureCode.MESSAGE_UNREADABLE, "body, key and subject name different users or runs")
+            return route, _unfit(route, message, "body, key and subject name different users or runs")
         return route, event
 
-    async def call(self, route: Route, event: Event | Reminder, turn: Turn) -> Sequence[Outcome]:
-        """What the route's handler says to the event. Raises what the handler raises."""
+    async def call(self, route: Route, event: Event | Reminder | Unfit, turn: Turn) -> Sequence[Outcome]:
+        """What the route's handler says to the event. Raises what the handler raises.
+
+        An unfit message speaks for a run only when it brought it: the run of another message has its own fact.
+        """
+        if isinstance(event, Unfit):
+            if route.unfit is None or not await turn.brought():
+                raise Unprocessable(FailureCode.MESSAGE_UNREADABLE, event.problem)
+            return route.unfit(event.user_id, event.run_id, event.problem)
         name = route.message.ce_type
         given = self._ports[name]
         return await route.handler(event, **(given | {"turn": turn} if name in self._turning else given))
+
+
+def _unfit(route: Route, message: Message, problem: str) -> Unfit:
+    if route.unfit is None or message.run_id is None:
+        raise Unprocessable(FailureCode.MESSAGE_UNREADABLE, problem)
+    return Unfit(message.user_id, message.run_id, problem)
+
+
+def _told(problem: ValidationError, model: type[Value]) -> str:
+    """Which fields break which rule. Names that the model does not know are the sender's content and are not told."""
+    known = _names(model)
+    told: dict[str, str] = {}
+    for error in problem.errors(include_url=False, include_context=False, include_input=False):
+        parts = (str(part) if isinstance(part, int) or part in known else "…" for part in error["loc"])
+        told.setdefault(".".join(parts) or "body", error["msg"])
+    return "; ".join(f"{place}: {rule}" for place, rule in list(told.items())[:_TOLD])
+
+
+@functools.cache
+def _names(model: type[Value]) -> frozenset[str]:
+    return frozenset(_properties(model.model_json_schema()))
+
+
+def _properties(schema: Any) -> Iterator[str]:
+    """The names of all fields, also of the models inside."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from _properties(part)

@@ -46,6 +46,7 @@ class Inbound:
     topic: str
     value: bytes
     headers: str
+    source: str = ""
     brings: bool = False
     cancels: bool = False
     wanted: bool = True
@@ -94,6 +95,7 @@ class Table:
             topic=raw.topic,
             value=raw.value,
             headers=headers_json(raw.headers),
+            source=envelope.source,
             brings=brings,
             cancels=cancels,
             wanted=family in self.families,

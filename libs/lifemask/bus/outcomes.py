@@ -67,6 +67,9 @@ class Turn(Protocol):
         Call it before each outside write that must not happen after the run's end.
         """
 
+    async def brought(self) -> bool:
+        """Whether this message brought its run here: False when another one did before."""
+
     async def commit(self, *outcomes: Later | Keep) -> None:
         """Stores outcomes NOW, in a transaction of their own, under the same conditions as `check`."""
 
@@ -102,6 +105,10 @@ class Unprocessable(Exception):
         self.detail = detail
 
 
+OnUnfit = Callable[[str, str, str], Sequence[Outcome]]
+"""Pure: user id, run id and what is wrong with the body (field names and rules, nothing of its content) -> outcomes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One row of a service's table: this message is handled so; `brings="run"` means it hands us the baton."""
@@ -109,11 +116,21 @@ class Route:
     message: type[Event] | type[Reminder]
     handler: Handler
     brings: Literal["run"] | None = None
+    unfit: OnUnfit | None = None
 
 
-def on(message: type[Event] | type[Reminder], handler: Handler, *, brings: Literal["run"] | None = None) -> Route:
-    """A row of the HANDLERS table."""
-    return Route(message, handler, brings)
+def on(
+    message: type[Event] | type[Reminder],
+    handler: Handler,
+    *,
+    brings: Literal["run"] | None = None,
+    unfit: OnUnfit | None = None,
+) -> Route:
+    """A row of the HANDLERS table.
+
+    A body that does not fit the message is a dead letter, or with `unfit` what that says of the run it brought.
+    """
+    return Route(message, handler, brings, unfit)
 
 
 @dataclass(frozen=True, slots=True)

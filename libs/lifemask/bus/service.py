@@ -14,6 +14,7 @@ from lifemask.bus.calls import Calls
 from lifemask.bus.consumer import Consumer
 from lifemask.bus.dead import DeadLetters
 from lifemask.bus.ender import Ender
+from lifemask.bus.guarding import Guard, let_in
 from lifemask.bus.inbound import Table
 from lifemask.bus.intake import Intake
 from lifemask.bus.outbound import Cause, Outbound, nothing_on_end, refuse_to_save
@@ -69,12 +70,16 @@ class Bus:
         *,
         writer: Writer = refuse_to_save,
         on_end: OnEnd = nothing_on_end,
+        guard: Guard = let_in,
         app: Any = None,
         **ports: object,
     ) -> "Service":
-        """The service of these routes. Handlers get `ports` by name; `app` is an ASGI app to serve as well."""
+        """The service of these routes. Handlers get `ports` by name; `app` is an ASGI app to serve as well.
+
+        `guard` is asked for each record that the routes want, before it is stored.
+        """
         self.outbound = Outbound(self.service, self.settings.topic_prefix, writer, on_end)
-        return Service(self, Table.of(routes), ports, app)
+        return Service(self, Table.of(routes), ports, app, guard)
 
     async def commit(
         self, user_id: str, outcomes: Sequence[Outcome], *, cause: str, run_id: str | None = None, takes: bool = False
@@ -126,7 +131,7 @@ class Readiness:
 class Service:
     """One service of the chain. `run` works until it is cancelled or something essential breaks."""
 
-    def __init__(self, bus: Bus, table: Table, ports: dict[str, object], app: Any) -> None:
+    def __init__(self, bus: Bus, table: Table, ports: dict[str, object], app: Any, guard: Guard = let_in) -> None:
         settings = bus.settings
         limits = limits_of(settings)
         self.app = app
@@ -135,7 +140,7 @@ class Service:
         self.bus = bus
         self.pause = Pause(limits)
         self.dead = DeadLetters(bus.pool, bus.outbound, bus.stage, bus.signals)
-        self.intake = Intake(bus.pool, table, self.dead, bus.signals, settings.deadline(bus.stage))
+        self.intake = Intake(bus.pool, table, self.dead, bus.signals, settings.deadline(bus.stage), guard)
         self.worker = Worker(bus.pool, Calls(table, ports), bus.outbound, self.dead, limits, bus.signals, self.pause)
         self.ender = Ender(bus.pool, bus.outbound, bus.stage, bus.signals, settings.poll)
         self.timer = Timer(bus.pool, bus.signals, settings.poll)

@@ -76,6 +76,20 @@ create table baton (
 );
 create index baton_held on baton (deadline_at) where taken_at is not null and passed_at is null;
 
+create table security (
+    id bigint generated always as identity primary key,
+    msg_id text not null unique,
+    at timestamptz not null default now(),
+    reason text not null,
+    source text,
+    type text not null,
+    user_id text,
+    run_id text,
+    topic text,
+    value bytea,
+    headers jsonb
+);
+
 create table broker (
     one boolean primary key default true check (one),
     id text not null

@@ -44,6 +44,16 @@ class Working:
         async with transaction(self.pool) as connection:
             await self._hold(connection)
 
+    async def brought(self) -> bool:
+        async with transaction(self.pool) as connection:
+            found = await connection.fetchval(
+                "select 1 from baton where user_id = $1 and run_id = $2 and brought_by = $3",
+                self.message.user_id,
+                self.message.run_id,
+                self.message.msg_id,
+            )
+        return bool(found)
+
     async def commit(self, *outcomes: Later | Keep) -> None:
         self.commits += 1
         await self._commit(f"commit-{self.commits}", outcomes)

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lifemask.contracts import Stage
 
-HOURS_BY_STAGE = {Stage.VALIDATE: 1, Stage.PACKAGE: 1, Stage.TRAIN: 12, Stage.PUBLISH: 6}
+HOURS_BY_STAGE = {Stage.REQUEST: 6, Stage.VALIDATE: 1, Stage.PACKAGE: 1, Stage.TRAIN: 12, Stage.PUBLISH: 6}
 """How long a run may stay in a stage (hours) before it is ended as failed."""
 
 
@@ -42,7 +42,8 @@ class ServiceSettings(BaseSettings):
     """Read end of a pipe held open by a parent: the service ends when the parent does."""
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
-    deadline_request: float = Field(default=0, ge=0)
+    deadline_request: float = Field(default=HOURS_BY_STAGE[Stage.REQUEST] * 3600, ge=0)
+    """For uploads that came as events; a draft of the API ends by its own rule."""
     deadline_validate: float = Field(default=HOURS_BY_STAGE[Stage.VALIDATE] * 3600, gt=0)
     deadline_package: float = Field(default=HOURS_BY_STAGE[Stage.PACKAGE] * 3600, gt=0)
     deadline_train: float = Field(default=HOURS_BY_STAGE[Stage.TRAIN] * 3600, gt=0)

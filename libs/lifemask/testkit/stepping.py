@@ -21,6 +21,8 @@ class SteppingTurn:
     epoch: int = 1
     tries: int = 0
     commits: list[Later | Keep] = field(default_factory=list)
+    brings: bool = True
+    """What `brought` answers."""
     lost_after: int | None = None
     """`check` and `commit` fail once they were called this often."""
     calls: int = 0
@@ -29,6 +31,9 @@ class SteppingTurn:
         self.calls += 1
         if self.lost_after is not None and self.calls > self.lost_after:
             raise TurnLost
+
+    async def brought(self) -> bool:
+        return self.brings
 
     async def commit(self, *outcomes: Later | Keep) -> None:
         await self.check()
