@@ -1,6 +1,7 @@
 """Fixtures that more than one folder of tests uses."""
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -9,6 +10,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from tools.s3 import running_s3
 
 from lifemask.bus.migrate import migrate
 from lifemask.bus.roles import role_of, schema_of
@@ -25,6 +27,21 @@ def postgres() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="lm-pg-") as data, asyncio.Runner() as runner:
         dsn = runner.run(stack.enter_async_context(running_postgres(Path(data) / "pg", fsync=False)))
         yield dsn
+        runner.run(stack.aclose())
+
+
+@pytest.fixture(scope="session")
+def s3_environment() -> Iterator[dict[str, str]]:
+    """Variables that lead to a real S3: a server of this session, unless LIFEMASK_TEST_S3 (s3://bucket) names another.
+
+    For another, the AWS_* variables say how it is reached.
+    """
+    if named := os.environ.get("LIFEMASK_TEST_S3"):
+        yield {"LIFEMASK_OBJECTS": named}
+        return
+    stack = AsyncExitStack()
+    with tempfile.TemporaryDirectory(prefix="lm-s3-") as folder, asyncio.Runner() as runner:
+        yield runner.run(stack.enter_async_context(running_s3(Path(folder)))).environment()
         runner.run(stack.aclose())
 
 

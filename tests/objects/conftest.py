@@ -1,6 +1,5 @@
 """The stores that the suite runs against."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -40,12 +39,20 @@ async def s3(wire: WireS3) -> AsyncIterator[ObjectStore]:
 
 
 @pytest.fixture(params=["memory", "local", "wire", pytest.param("s3", marks=pytest.mark.real)])
-async def store(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[ObjectStore]:
-    """`s3` is a real server: LIFEMASK_TEST_S3 names its bucket (s3://bucket), AWS_* how to reach it."""
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which store. `s3` is a real server, started when the first test asks for it."""
+    if request.param == "s3":
+        environment: dict[str, str] = request.getfixturevalue("s3_environment")
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return environment["LIFEMASK_OBJECTS"]
+    return str(request.param)
+
+
+@pytest.fixture
+async def store(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ObjectStore]:
     async with AsyncExitStack() as stack:
-        match request.param:
+        match kind:
             case "memory":
                 yield InMemoryObjects()
             case "local":
@@ -53,5 +60,5 @@ async def store(
             case "wire":
                 await stack.enter_async_context(wired(monkeypatch))
                 yield await stack.enter_async_context(open_objects(f"s3://{BUCKET}"))
-            case _:
-                yield await stack.enter_async_context(open_objects(os.environ["LIFEMASK_TEST_S3"]))
+            case bucket:
+                yield await stack.enter_async_context(open_objects(bucket))
