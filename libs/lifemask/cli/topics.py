@@ -3,6 +3,7 @@
 Nothing that exists is changed: more partitions would move users, and what was deleted by a retention is gone.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,11 +11,18 @@ from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import IncompatibleBrokerVersion, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from lifemask.contracts import PARTITIONS, Topic
 
 _PATIENCE_MS: Final = 30_000
+_NEWS_PATIENCE: Final = 30.0  # seconds
+_POLL: Final = 0.1
+_ASKED: Final = 10  # times, of nodes chosen by chance
 _SAFE_COPIES: Final = 3
 _MESSAGE_BYTES: Final = 1_048_588
 """Largest record batch: Kafka's own default, which is what our producers keep below (dead letters carry at most half
@@ -69,6 +77,7 @@ async def prepare_topics(brokers: Sequence[str], prefix: str, wanted: Wanted) ->
         known = await admin.list_topics()
         made = await _make([name for name in names if name not in known], wanted, copies, admin)
         there = [name for name in names if name not in made]
+        await _until_known(admin, names)
         return Prepared(made, there, await _differences(admin, there, wanted.partitions, copies), copies, size)
 
 
@@ -98,6 +107,14 @@ async def _make(names: Sequence[str], wanted: Wanted, copies: int, admin: AIOKaf
         reasons = "; ".join(sorted(set(refused.values())))
         raise TopicsRefused(f"Kafka does not make {', '.join(refused)}: {reasons}")
     return made
+
+
+async def _until_known(admin: AIOKafkaAdminClient, names: Sequence[str]) -> None:
+    """A topic that was just made is not known to every node at once, and any node may be asked next."""
+    async with asyncio.timeout(_NEWS_PATIENCE):
+        for _ in range(_ASKED):
+            while any(topic["error_code"] for topic in await admin.describe_topics(list(names))):  # noqa: ASYNC110  likewise
+                await asyncio.sleep(_POLL)
 
 
 async def _differences(
