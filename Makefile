@@ -4,10 +4,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check fmt schemas lock bench clean
+.PHONY: help setup demo up test check fmt schemas lock bench kafka s3 test-real clean
 
 help: ## print this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## build .venv with everything pinned in requirements.lock
 
@@ -61,6 +61,17 @@ lock: ## pin all dependencies anew, also those of the image (needs uv)
 
 bench: $(READY) ## measure, as ratios against a floor in the same run
 	@$(BIN)/python -m bench $(ARGS)
+
+kafka: $(READY) ## run a real Kafka on this machine (Java 17, Maven); NODES=3 for three nodes
+	@$(BIN)/python -m tools.kafka --with-parent --nodes $(or $(NODES),1) $(ARGS)
+
+s3: $(READY) ## run a real S3 on this machine (versitygw; Go builds it once)
+	@$(BIN)/python -m tools.s3 --with-parent $(ARGS)
+
+test-real: $(READY) ## run the tests that need real Kafka (three nodes) and S3
+	@$(BIN)/python -m tools.kafka --fetch
+	@$(BIN)/python -m tools.s3 --fetch
+	@$(BIN)/python -m pytest -m real -q $(ARGS)
 
 clean: ## remove everything that make built (not ./.lifemask)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov dist build
