@@ -168,7 +168,8 @@ async def add_notes(pool: Pool, admin: str) -> None:
     mine = "user_id = nullif(current_setting('lifemask.user', true), '')"
     await connection.execute(
         f"""set search_path to packager;
-            create table note (user_id text not null check (user_id <> ''), text text not null);
+            create table note (user_id text not null check (user_id <> ''), text text not null,
+                               at bigint generated always as identity);
             alter table note enable row level security;
             alter table note force row level security;
             create policy own_rows on note using ({mine}) with check ({mine});

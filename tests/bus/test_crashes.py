@@ -85,7 +85,7 @@ class Story:
 async def notes(pool: Pool, user_id: str) -> list[str]:
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("select set_config('lifemask.user', $1, true)", user_id)
-        return [row["text"] for row in await connection.fetch("select text from note")]
+        return [row["text"] for row in await connection.fetch("select text from note order by at")]
 
 
 async def facts(pool: Pool, run: dict[str, str]) -> list[str]:

@@ -48,7 +48,8 @@ class Message:
     got_at: datetime
 
 
-_MESSAGE = "seq, msg_id, lane, user_id, run_id, type, topic, value, headers, attempts, claims, replays, got_at"
+MESSAGE = "seq, msg_id, lane, user_id, run_id, type, topic, value, headers, attempts, claims, replays, got_at"
+"""Columns of a `Message`."""
 
 
 async def intake(connection: Connection, rows: Sequence[Inbound], deadline: timedelta | None) -> int:
@@ -155,18 +156,20 @@ async def renew(connection: Connection, claimed: Sequence[Claimed], lease: timed
     return {record["lane"] for record in records}
 
 
-async def take(connection: Connection, claimed: Claimed) -> Message | None:
-    """The lane's next message, its claim counted; None when nothing is left or the lane is not ours."""
-    record = await connection.fetchrow(
-        f"""update inbox set claims = claims + 1
-           where seq = (select seq from inbox where lane = $1 and done_at is null and dead_at is null
-                        order by seq limit 1)
-             and exists (select 1 from lane where lane = $1 and epoch = $2)
-           returning {_MESSAGE}""",  # noqa: S608  a constant
-        claimed.lane,
-        claimed.epoch,
-    )
-    return Message(**record) if record else None
+async def take(connection: Connection, claimed: Sequence[Claimed]) -> dict[str, Message]:
+    """The next message of each of these lanes, its claim counted; none where nothing is left or the lane is lost."""
+    records = await connection.fetch(_TAKE, [one.lane for one in claimed], [one.epoch for one in claimed])
+    return {record["lane"]: Message(**record) for record in records}
+
+
+_TAKE = f"""
+update inbox set claims = claims + 1
+where seq in (select (select seq from inbox where inbox.lane = t.lane and done_at is null and dead_at is null
+                      order by seq limit 1)
+              from unnest($1::text[], $2::bigint[]) as t (lane, epoch)
+              where exists (select 1 from lane where lane.lane = t.lane and lane.epoch = t.epoch))
+returning {MESSAGE}
+"""  # noqa: S608  a constant
 
 
 async def lock(connection: Connection, claimed: Claimed) -> None:
@@ -180,23 +183,23 @@ async def lock(connection: Connection, claimed: Claimed) -> None:
 async def finish(connection: Connection, claimed: Claimed, message: Message, *, go_on: bool) -> Message | bool:
     """Marks the message as done, first in its transaction: takes the lane's lock and checks the fence at once.
 
-    With `go_on` it also takes the lane's next message, in the same round trip, and returns it. Otherwise returns
-    whether the lane is still ours to free; one with nothing left was freed. Raises Fenced when the lane is not ours
-    any more or the message was done by somebody else.
+    With `go_on` it also takes the lane's next message, in the same round trip, and returns it. Without, or with nothing
+    left, the lane is freed as well. Otherwise returns whether the lane is still ours to free. Raises Fenced when the
+    lane is not ours any more or the message was done by somebody else.
     """
     record = await connection.fetchrow(_FINISH, claimed.lane, claimed.epoch, message.seq, go_on)
     if record is None or record["left"] is None:
         raise Fenced
     row = dict(record)
     left = row.pop("left")
-    return Message(**row) if row["seq"] is not None else left > 0
+    return Message(**row) if row["seq"] is not None else bool(go_on and left > 0)
 
 
 _FINISH = f"""
 with ours as (
     update lane set todo = todo - 1,
-                    ready_at = case when todo > 1 then ready_at else now() end,
-                    epoch = epoch + case when todo > 1 then 0 else 1 end
+                    ready_at = case when todo > 1 and $4 then ready_at else now() end,
+                    epoch = epoch + case when todo > 1 and $4 then 0 else 1 end
     where lane = $1 and epoch = $2
       and exists (select 1 from inbox where seq = $3 and done_at is null and dead_at is null)
     returning todo
@@ -208,7 +211,7 @@ with ours as (
     where seq = (select seq from inbox where lane = $1 and done_at is null and dead_at is null and seq <> $3
                  order by seq limit 1)
       and $4 and exists (select from done)
-    returning {_MESSAGE}
+    returning {MESSAGE}
 )
 select (select todo from ours, done) as "left", next.* from (select) as one left join next on true
 """  # noqa: S608  constants only

@@ -1,7 +1,7 @@
 """Schemas, roles, migrations and topics: run once by `lifemask migrate`, never by a service at its start."""
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,13 +11,15 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from lifemask.bus.passwords import verifier
 from lifemask.bus.roles import SERVICES, role_of, schema_of
 
 
-async def migrate(dsn: str, services: Sequence[str] = SERVICES) -> None:
+async def migrate(dsn: str, services: Sequence[str] = SERVICES, passwords: Mapping[str, str] | None = None) -> None:
     """Brings the database at `dsn` (a role that may create roles and schemas) to this version, service by service.
 
     Safe to repeat. Each service's role owns nothing but may read and write its own schema, and no other.
+    `passwords`: of services' roles; a role that is not named keeps the one it has, or has none.
     """
     engine = create_async_engine(_sqlalchemy(dsn), poolclass=NullPool)
     try:
@@ -26,6 +28,8 @@ async def migrate(dsn: str, services: Sequence[str] = SERVICES) -> None:
                 await _prepare(connection, service)
                 await connection.run_sync(_upgrade, service)
                 await _grant(connection, service)
+                if password := (passwords or {}).get(service):
+                    await _admit(connection, service, password)
     finally:
         await engine.dispose()
 
@@ -76,4 +80,9 @@ async def _grant(connection: AsyncConnection, service: str) -> None:
         f"revoke all on schema public from {role}",
     ):
         await connection.execute(text(statement))
+    await connection.commit()
+
+
+async def _admit(connection: AsyncConnection, service: str, password: str) -> None:
+    await connection.exec_driver_sql(f"alter role {role_of(service)} password '{verifier(password)}'")
     await connection.commit()

@@ -31,6 +31,26 @@ class Cause:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """An event as it waits for the relay; `held`: it is stored only if its run is here."""
+
+    id: str
+    topic: str
+    key: str
+    value: bytes
+    headers: str
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Outcomes that are events only; `passes` hands the run on."""
+
+    events: Sequence[OutboxRow]
+    passes: RunEvent | None
+
+
 async def refuse_to_save(_connection: Connection, row: object) -> None:
     """The writer of a service without rows."""
     raise TypeError(f"this service has no table for {type(row).__name__}")
@@ -69,6 +89,24 @@ class Outbound:
             numbered = [(at, outcome) for at, outcome in numbered if outcome not in held]
         await self._store(connection, cause, numbered)
         return here
+
+    def prepare(self, cause: Cause, outcomes: Sequence[Outcome]) -> Prepared | None:
+        """Outcomes that need no transaction of their own, ready to be stored; None when these do."""
+        passes: RunEvent | None = None
+        for outcome in outcomes:
+            if not isinstance(outcome, Event):
+                return None
+            if outcome.baton is not Baton.FREE:
+                if passes is not None or outcome.baton is not Baton.PASSES or not isinstance(outcome, RunEvent):
+                    return None
+                passes = outcome
+        _refuse_strangers(cause, outcomes, [passes] if passes else [])
+        events = [
+            (cause.id(self.service, event.ce_type, at), event)
+            for at, event in enumerate(outcomes)
+            if isinstance(event, Event)
+        ]
+        return Prepared(self._rows(events), passes)
 
     async def pass_baton(
         self, connection: Connection, event: RunEvent, *, ender: bool = False
@@ -132,17 +170,31 @@ class Outbound:
         """Puts events, with their ids, into the outbox in this order."""
         if not events:
             return
-        now = datetime.now(UTC)  # informative only: the outbox row carries the database's time
+        rows = self._rows(events)
         await connection.execute(
             """insert into outbox (msg_id, topic, key, value, headers)
                select * from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::jsonb[])
                on conflict (msg_id) do nothing""",
-            [name for name, _ in events],
-            [event.topic.named(self.prefix) for _, event in events],
-            [event.user_id for _, event in events],
-            [event.body() for _, event in events],
-            [self._headers(name, event, now) for name, event in events],
+            [row.id for row in rows],
+            [row.topic for row in rows],
+            [row.key for row in rows],
+            [row.value for row in rows],
+            [row.headers for row in rows],
         )
+
+    def _rows(self, events: Sequence[tuple[str, Event]]) -> list[OutboxRow]:
+        now = datetime.now(UTC)  # informative only: the outbox row carries the database's time
+        return [
+            OutboxRow(
+                id=name,
+                topic=event.topic.named(self.prefix),
+                key=event.user_id,
+                value=event.body(),
+                headers=self._headers(name, event, now),
+                held=event.baton is not Baton.FREE,
+            )
+            for name, event in events
+        ]
 
     def _headers(self, name: str, event: Event, now: datetime) -> str:
         run = event.run_id if isinstance(event, RunEvent) else None

@@ -14,6 +14,7 @@ from lifemask.bus.calls import Calls
 from lifemask.bus.consumer import Consumer
 from lifemask.bus.dead import DeadLetters
 from lifemask.bus.ender import Ender
+from lifemask.bus.finisher import Finisher
 from lifemask.bus.guarding import Guard, let_in
 from lifemask.bus.inbound import Table
 from lifemask.bus.intake import Intake
@@ -141,7 +142,9 @@ class Service:
         self.pause = Pause(limits)
         self.dead = DeadLetters(bus.pool, bus.outbound, bus.stage, bus.signals)
         self.intake = Intake(bus.pool, table, self.dead, bus.signals, settings.deadline(bus.stage), guard)
-        self.worker = Worker(bus.pool, Calls(table, ports), bus.outbound, self.dead, limits, bus.signals, self.pause)
+        self.worker = Worker(
+            bus.pool, Calls(table, ports), bus.outbound, self.dead, limits, bus.signals, self.pause, Finisher(bus.pool)
+        )
         self.ender = Ender(bus.pool, bus.outbound, bus.stage, bus.signals, settings.poll)
         self.timer = Timer(bus.pool, bus.signals, settings.poll)
         self.cleaner = Cleaner(bus.pool, settings.inbox_retention_days, settings.outbox_retention_days)

@@ -17,6 +17,7 @@ from opentelemetry import trace
 from lifemask.bus import lanes
 from lifemask.bus.calls import Calls, TooNew
 from lifemask.bus.dead import DeadLetters
+from lifemask.bus.finisher import Finisher
 from lifemask.bus.inbound import header
 from lifemask.bus.lanes import Claimed, Fenced, Message
 from lifemask.bus.outbound import Outbound
@@ -49,6 +50,7 @@ class Worker:
     limits: Limits
     signals: Signals
     pause: Pause
+    finisher: Finisher
     active: dict[str, tuple[Claimed, asyncio.Task[None]]] = field(default_factory=dict)
     broken: BaseException | None = None
     """What ended a lane's task against all rules; ends the process."""
@@ -77,8 +79,8 @@ class Worker:
         while True:
             self.signals.lanes.clear()
             claimed = await self._claim()
-            for one in claimed:
-                task = asyncio.create_task(self._work(one), name=f"lane {hashed(one.lane)}")
+            for one, message in claimed:
+                task = asyncio.create_task(self._work(one, message), name=f"lane {hashed(one.lane)}")
                 task.add_done_callback(self._observe)
                 self.active[one.lane] = (one, task)
             if self.broken:
@@ -89,7 +91,7 @@ class Worker:
     async def step(self) -> int:
         """Works on what is ready now, one turn per lane, and returns how many lanes: for tests and tools."""
         claimed = await self._claim()
-        await asyncio.gather(*(self._work(one) for one in claimed))
+        await asyncio.gather(*(self._work(one, message) for one, message in claimed))
         return len(claimed)
 
     def _observe(self, task: asyncio.Task[None]) -> None:
@@ -111,26 +113,25 @@ class Worker:
                     log.warning("lane_lost", user=hashed(claimed.lane))
                     task.cancel()
 
-    async def _claim(self) -> list[Claimed]:
+    async def _claim(self) -> list[tuple[Claimed, Message | None]]:
+        """Lanes that are ours now, each with its first message."""
         room = self.limits.lanes - len(self.active)
         if room <= 0:
             return []
         async with self.pool.acquire() as connection:
-            if not self.pause.active:
-                return await lanes.claim(connection, room, self.limits.lease, control_only=False)
-            control = await lanes.claim(connection, room, self.limits.lease, control_only=True)
-            probe = []
-            if self.pause.may_probe() and len(control) < room:
+            claimed = await lanes.claim(connection, room, self.limits.lease, control_only=self.pause.active)
+            if self.pause.active and self.pause.may_probe() and len(claimed) < room:
                 probe = await lanes.claim(connection, 1, self.limits.lease, control_only=False)
                 for one in probe:
                     self.pause.probing(one.lane)
-            return control + probe
+                claimed += probe
+            messages = await lanes.take(connection, claimed) if claimed else {}
+        return [(one, messages.get(one.lane)) for one in claimed]
 
-    async def _work(self, claimed: Claimed) -> None:
-        message: Message | None = None
+    async def _work(self, claimed: Claimed, message: Message | None) -> None:
+        turns = 0
+        after: Next = message or timedelta(0)
         try:
-            after: Next = await self._take(claimed)
-            turns = 0
             while isinstance(after, Message):
                 message, turns = after, turns + 1
                 after = await self._handle(claimed, message, go_on=turns < self.limits.burst and not self.stopping)
@@ -148,7 +149,8 @@ class Worker:
 
     async def _take(self, claimed: Claimed) -> Message | timedelta:
         async with self.pool.acquire() as connection:
-            return await lanes.take(connection, claimed) or timedelta(0)
+            taken = await lanes.take(connection, [claimed])
+        return taken.get(claimed.lane) or timedelta(0)
 
     async def _give_back(self, claimed: Claimed, message: Message | None) -> None:
         """Frees the lane of a handler that was stopped; a lane that is lost is left alone."""
@@ -226,16 +228,18 @@ class Worker:
         return await self.calls.call(route, event, turn)
 
     async def _finish(self, claimed: Claimed, message: Message, outcomes: Sequence[Outcome], *, go_on: bool) -> Next:
-        if outcomes:
+        cause = cause_of(message)
+        if (prepared := self.outbound.prepare(cause, outcomes)) is not None:
+            left, here = await self.finisher.finish(claimed, message, prepared, go_on=go_on)
+        else:
             async with transaction(self.pool) as connection:
                 left = await lanes.finish(connection, claimed, message, go_on=go_on)
-                if not await self.outbound.apply(connection, cause_of(message), outcomes):
-                    log.info("run_events_dropped", type=message.type)
-            self.signals.stored()
-        else:  # one statement is a transaction of its own
-            async with self.pool.acquire() as connection:
-                left = await lanes.finish(connection, claimed, message, go_on=go_on)
+                here = await self.outbound.apply(connection, cause, outcomes)
+        if not here:
+            log.info("run_events_dropped", type=message.type)
         self.pause.got_through(claimed.lane)
+        if outcomes:
+            self.signals.stored()
         if isinstance(left, Message):
             return left
         return timedelta(0) if left else None
