@@ -1,21 +1,20 @@
 """Refuses changes of events that would break stored records or released readers. `schema_changes` has the rules.
 
 python -m tools.compatibility             compares the code with the last release; exits 1 and says what to do
-python -m tools.compatibility --release   keeps the schemas under contracts/released/, as the version in contracts/pyproject.toml
+python -m tools.compatibility --release   keeps the schemas of this version of the package in contracts/released
 """
 
 import argparse
 import json
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from lifemask.contracts import EVENTS, split_version
+from tools.event_schemas import ROOT, package_version, schema, text
 from tools.schema_changes import Harm, changes
-from tools.schemas import ROOT, schema, text
 
 RELEASED: Final = ROOT / "contracts" / "released"
 _IDENTITY: Final = {"x-topic": "topic", "x-key": "key"}
@@ -110,14 +109,10 @@ def _is_allowed(refusal: Refusal, readers_first: bool) -> bool:  # noqa: FBT001 
 
 def _numbers(version: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in version.split("."))
+        first, second, third = map(int, version.split("."))
     except ValueError:
         raise CannotRelease(f"the version {version!r} is not three numbers such as 0.2.0.") from None
-
-
-def _version() -> str:
-    found = tomllib.loads((ROOT / "contracts" / "pyproject.toml").read_text())
-    return str(found["project"]["version"])
+    return first, second, third
 
 
 def main() -> int:
@@ -137,7 +132,7 @@ def main() -> int:
 
 
 def _release(*, readers_first: bool) -> int:
-    made = release(_version(), present(), readers_first=readers_first)
+    made = release(package_version(), present(), readers_first=readers_first)
     print(f"Released: {made.relative_to(ROOT)}. Commit this folder and never change it.")
     return 0
 

@@ -47,7 +47,7 @@ _WORDS: Final = frozenset({"$schema", "$id", "$defs", "title", "description", "e
 
 
 def changes(old: Schema, new: Schema) -> list[Change]:
-    """All changes from `old` to `new` that would break somebody. Raises ValueError for a schema that contains itself."""
+    """All changes that would break somebody. Raises ValueError for a schema that contains itself."""
     return list(_compare("", expanded(old), expanded(new)))
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tools.schemas import schema
+from tools.event_schemas import schema
 
 from lifemask.contracts import (
     BY_TYPE,
