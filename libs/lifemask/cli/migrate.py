@@ -52,12 +52,18 @@ async def _migrate_database(out: Out) -> None:
     from sqlalchemy.exc import DBAPIError
 
     from lifemask.bus.migrate import migrate as migrate_database
+    from lifemask.bus.passwords import passwords_in
+    from lifemask.bus.roles import SERVICES
 
     dsn = os.environ.get("LIFEMASK_POSTGRES")
     if not dsn:
         raise Missing("I do not know where PostgreSQL is.", "Set LIFEMASK_POSTGRES to a DSN whose role may make roles.")
     try:
-        await migrate_database(dsn)
+        passwords = passwords_in(os.environ, SERVICES)
+    except ValueError as error:
+        raise Missing(f"A password cannot be used: {error}.", "Choose another one.") from None
+    try:
+        await migrate_database(dsn, passwords=passwords)
     except (OSError, DBAPIError) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
         raise Missing(
