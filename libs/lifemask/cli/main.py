@@ -5,6 +5,7 @@ import typer
 from lifemask.cli.demo import demo
 from lifemask.cli.events import events, listen
 from lifemask.cli.migrate import migrate
+from lifemask.cli.prepare import prepare
 from lifemask.cli.runs import run, runs
 from lifemask.cli.train import train
 from lifemask.cli.up import up
@@ -17,7 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 the run or the check failed, 2 wrong usage, 3 a service or setting is missing.",
 )
-for command in (up, demo, train, runs, run, events, listen, migrate):
+for command in (up, demo, train, runs, run, events, listen, migrate, prepare):
     app.command()(command)
 
 
