@@ -184,13 +184,13 @@ def arguments(description: str, data: Path | None) -> argparse.ArgumentParser:
 def main(options: argparse.Namespace, fetch: Callable[[], object], running: Callable[[], "Running"]) -> int:
     """Runs a server until Ctrl-C, SIGTERM or the end of the parent. 3: something is missing here."""
     try:
-        if options.fetch:
-            fetch()
-            return 0
-        return asyncio.run(_serve(running, with_parent=options.with_parent))
+        fetch()
+        return 0 if options.fetch else asyncio.run(_serve(running, with_parent=options.with_parent))
     except CannotRun as problem:
         print(problem, file=sys.stderr)
         return 3
+    except KeyboardInterrupt:  # while something is fetched
+        return 130
 
 
 Running = AbstractAsyncContextManager[tuple[str, Sequence[Server]]]
