@@ -65,7 +65,7 @@ async def test_a_lost_owner_breaks_the_chain(ann: Run) -> None:
     ("member", "value", "link"),
     [
         ("user", BOB, "owner is another user"),
-        ("run", PHOTOS[0], "owner is of another run"),
+        pytest.param("run", PHOTOS[0], "owner is of another run", id="another run"),
         ("salt", "0" * 64, "publication: owner differs"),
         ("salt", "0", "owner is not of its form"),
         ("more", 1, "owner is not of its form"),
