@@ -36,18 +36,19 @@ up: $(READY) ## run the whole system on this machine, data in ./.lifemask
 test: $(READY) ## run the tests with branch coverage
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-branch --cov-report=term:skip-covered -q $(ARGS)
 
-check: $(READY) ## lint, types, import rules, fresh schemas: seconds
+check: $(READY) ## lint, types, import rules, fresh schemas, no breaking event: seconds
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo --cache-dir .import_linter_cache
 	@$(BIN)/mypy
 	@$(BIN)/python -m tools.schemas --check
+	@$(BIN)/python -m tools.compatibility
 
 fmt: $(READY) ## format the code and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-schemas: $(READY) ## generate schemas, examples and the OpenAPI document
+schemas: $(READY) ## generate schemas, examples, AsyncAPI and OpenAPI documents
 	@$(BIN)/python -m tools.schemas
 
 PIN := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
