@@ -46,7 +46,7 @@ def blurred(number: int = 20, seed: int = 1) -> File:
 
 
 def dark(number: int = 21, seed: int = 1) -> File:
-    return File("dark.jpg", _written(_scene(number, seed).point([value // 24 for value in range(256)] * 3), number))
+    return File("dark.jpg", _written(_scene(number, seed, light=0.06), number, quality=98))
 
 
 def small(number: int = 22, seed: int = 1) -> File:
@@ -84,20 +84,20 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
 
 
-def _scene(number: int, seed: int) -> Image.Image:
+def _scene(number: int, seed: int, light: float = 1.0) -> Image.Image:
     shape = (520, 640) if number % 3 == 2 else (640, 520)
     dice = Random(seed * 1000 + number)
     person = Person.rolled(Random(seed))
     drawn = add_person(paint_place(number, shape, dice), person, Pose.rolled(number, dice))
-    return expose(drawn, np.random.default_rng((seed, number)), light=dice.uniform(0.85, 1.1))
+    return expose(drawn, np.random.default_rng((seed, number)), light=light)
 
 
-def _written(picture: Image.Image, number: int) -> bytes:
+def _written(picture: Image.Image, number: int, quality: int = 90) -> bytes:
     """As a camera writes it, with the canaries in its EXIF."""
     photo = Image.open(io.BytesIO(develop(picture, _CAMERA, number)))
     exif = photo.getexif()
     exif[ExifTags.Base.Software] = SECRET_DEVICE
     exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSAreaInformation] = SECRET_PLACE.encode()
     file = io.BytesIO()
-    photo.save(file, "JPEG", quality=90, exif=exif)
+    photo.save(file, "JPEG", quality=quality, exif=exif)
     return file.getvalue()

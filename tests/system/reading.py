@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ from lifemask.custody import Chain
 from lifemask.custody.broken import CustodyBroken
 from lifemask.custody.steps import DATASET, PUBLICATION, UPLOAD, VALIDATION
 from lifemask.objects.opening import open_objects
+
+Sound = Callable[[], Awaitable[History]]
+"""Waits for quiet and asserts every invariant; what a test calls at its end."""
 
 _COUNTS = """
     select (select count(*) from {0}.lane where todo > 0) as lanes,
@@ -210,7 +214,8 @@ async def _prove(history: History, stack: Stack, ledger: dict[str, Any]) -> None
         ready = {fact.body["model_id"]: fact for fact in history.facts if fact.kind == "model.ready"}
         for (user, _), model in history.publishing.items():
             fact_ = ready.get(model)
-            stored = await asyncio.to_thread(_digest_below, root / "users" / user / "models" / model)
+            place = fact_.body["store_key"] if fact_ else f"users/{user}/models/{model}"
+            stored = await asyncio.to_thread(_digest_below, root / place)
             hub = next((digest for repo, digest in on_hub.items() if repo.endswith(model)), None)
             stated = await _stated(chain, fact_, attempts) if fact_ else None
             if isinstance(stated, CustodyBroken):
@@ -240,10 +245,10 @@ async def _stated(chain: Chain, fact: Fact, attempts: dict[Any, Any]) -> str | C
     return link.subject
 
 
-def _digest_below(folder: Path) -> str | None:
-    """SHA-256 of the one weights file below a model's folder."""
-    files = list(folder.rglob("lora.safetensors"))
-    return hashlib.sha256(files[0].read_bytes()).hexdigest() if len(files) == 1 else None if not files else "several"
+def _digest_below(place: Path) -> str | None:
+    """SHA-256 of a weights file, or of any below a folder: what an earlier try left is tidied up an hour later."""
+    files = [place] if place.is_file() else list(place.rglob("lora.safetensors"))
+    return hashlib.sha256(files[0].read_bytes()).hexdigest() if files else None
 
 
 def _objects(root: Path) -> set[str]:

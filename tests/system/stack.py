@@ -27,6 +27,8 @@ QUICK: Final = {
     "LIFEMASK_RECONCILE_FIRST": "0.3",
     "LIFEMASK_WATCH_FIRST": "0.3",
     "LIFEMASK_BACKOFF": "0.3",
+    "LIFEMASK_LEASE": "4",
+    "LIFEMASK_STOP_GRACE": "2",
     "LIFEMASK_NOTIFY_FIRST_DELAY": "0.5",
     "LIFEMASK_STREAM_POLL": "0.05",
     "OTEL_BSP_SCHEDULE_DELAY": "200",
@@ -41,6 +43,7 @@ class Stack:
         self.data = folder / "data"
         self.log = folder / "up.log"
         self.facts: dict[str, Any] = {}
+        self.reported: set[str] = set()
         self._environment = {**isolated(os.environ), **QUICK, **settings}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -49,7 +52,7 @@ class Stack:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "lifemask.cli.main", "up", "--json", "--data", str(self.data)],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=subprocess.DEVNULL,  # tells the app's key to whoever started it
                 stderr=log,
                 env=self._environment,
                 start_new_session=True,

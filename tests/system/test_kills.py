@@ -1,0 +1,94 @@
+"""Processes that end without notice: every accepted run still ends well, and is paid for once."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from tests.one_machine.waiting import is_running, until
+from tests.system.conftest import Apps, a_client, a_person, assert_sound
+from tests.system.history import History
+from tests.system.outside import Outside
+from tests.system.photos import good
+from tests.system.stack import SERVICES, Stack
+
+
+@asynccontextmanager
+async def within(stack: Stack, apps: Apps) -> AsyncIterator[tuple[httpx.AsyncClient, Outside]]:
+    """The system, started when it is down, as an app and from outside."""
+    if not stack.is_up:
+        await asyncio.to_thread(stack.start)
+    async with (
+        a_client(stack.url, apps.keys["acme"]) as http,
+        httpx.AsyncClient(trust_env=False, timeout=10) as outer,
+    ):
+        yield http, Outside(outer, stack.sandbox)
+
+
+def paid(history: History, run: str) -> int:
+    paths = {attempt.path for attempt in history.attempts if attempt.run == run}
+    return len([training for training in history.billed if training.path in paths])
+
+
+async def test_each_service_may_be_killed_while_a_training_runs(victim: Stack, apps: Apps) -> None:
+    async with within(victim, apps) as (http, outside):
+        people = {service: a_person(http) for service in SERVICES}
+        await outside.fault("training", "timing", queue_seconds=0, seconds=4, times=len(SERVICES))
+        accepted = await asyncio.gather(*(person.accepted(good(12)) for person in people.values()))
+        runs = dict(zip(SERVICES, accepted, strict=True))
+        before = {service: victim.pid_of(service) for service in SERVICES}
+        for service, run in runs.items():
+            await people[service].training(run) if service != "image_validator" else None
+        for service in SERVICES:
+            victim.kill(service)
+        views = await asyncio.gather(*(people[service].ended(run, 40) for service, run in runs.items()))
+        assert [view["status"] for view in views] == ["ready"] * len(SERVICES)
+        history = await assert_sound(victim, outside)
+        assert {run: paid(history, run) for run in accepted} == dict.fromkeys(accepted, 1)
+        for service in SERVICES:
+            assert victim.pid_of(service) not in {0, before[service]}
+
+
+async def test_after_a_kill_of_everything_the_runs_go_on_and_nothing_is_paid_twice(victim: Stack, apps: Apps) -> None:
+    async with within(victim, apps) as (http, outside):
+        trained, waiting = a_person(http), a_person(http)
+        await outside.fault("training", "timing", queue_seconds=0, seconds=3)
+        first = await trained.accepted(good(12))
+        await trained.training(first)
+        second = await waiting.accepted(good(12, seed=2))
+        await asyncio.to_thread(victim.kill_all)
+    async with within(victim, apps) as (http, outside):
+        for person, run in ((trained, first), (waiting, second)):
+            again = type(person)(http, person.app, person.name)
+            assert (await again.ended(run, 40))["status"] == "ready"
+        history = await assert_sound(victim, outside)
+        assert (paid(history, first), paid(history, second)) == (1, 1)
+        assert len(await outside.mails(trained.email)) == 1
+
+
+async def test_nothing_runs_on_after_a_kill_of_the_supervisor(victim: Stack, apps: Apps) -> None:
+    async with within(victim, apps) as (http, _):
+        person = a_person(http)
+        run = await person.accepted(good(12))
+        left = victim.kill_supervisor()
+        assert len(left) > len(SERVICES) + 3
+        await until(lambda: not any(map(is_running, left)), 15)
+    async with within(victim, apps) as (http, outside):
+        assert (await type(person)(http, person.app, person.name).ended(run, 40))["status"] == "ready"
+        await assert_sound(victim, outside)
+
+
+async def test_ctrl_c_ends_everything_soon(victim: Stack, apps: Apps) -> None:
+    async with within(victim, apps) as (http, outside):
+        person = a_person(http)
+        await outside.fault("training", "timing", queue_seconds=0, seconds=60)
+        run = await person.accepted(good(12))
+        await person.training(run)
+        pids = victim.pids()
+        os.kill(victim.pid_of("packager"), signal.SIGSTOP)  # one that does not listen must not hold up the others
+        code, seconds = await asyncio.to_thread(victim.stop)
+    assert code == 0, victim.log.read_text()[-2000:]
+    assert seconds < 10
+    assert not any(map(is_running, pids))
