@@ -173,7 +173,7 @@ def _message(event: type[Event]) -> Json:
     own = {"properties": {"ce_type": {"const": event.ce_type}}, **({"required": ["ce_subject"]} if of_run else {})}
     example = event.example()
     shown = {name: schema.get("const") or schema["examples"][0] for name, schema in HEADERS.items()}
-    shown["ce_type"] = event.ce_type
+    shown |= {"ce_type": event.ce_type, "ce_source": _source(event)}
     if not of_run:
         del shown["ce_subject"]
     return {
@@ -187,6 +187,12 @@ def _message(event: type[Event]) -> Json:
         "bindings": _kafka({"key": _key()}),
         "examples": [{"name": "example", "headers": shown, "payload": json.loads(example.body())}],
     }
+
+
+def _source(event: type[Event]) -> str:
+    if event in _APPS.says:
+        return "app/acme"
+    return next((f"lifemask/{one.service}" for one in traffic() if event in one.says), "lifemask/ingest")
 
 
 def _dead_letter() -> Json:

@@ -4,6 +4,7 @@ import ast
 import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ class Traffic:
     hears: tuple[type[Event], ...]
 
 
+@cache
 def traffic() -> tuple[Traffic, ...]:
     """Of every service."""
     return tuple(_of(service) for service in SERVICES)
