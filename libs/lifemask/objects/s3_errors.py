@@ -51,8 +51,8 @@ _FIXES: Final = {
     "ExpiredToken": "the credentials have expired",
     "InvalidToken": "the session token is not valid (AWS_SESSION_TOKEN)",
     "RequestTimeTooSkewed": "the clock of this machine differs from the store's",
-    "PermanentRedirect": "the bucket lies in another region (AWS_REGION)",
-    "AuthorizationHeaderMalformed": "the region is wrong (AWS_REGION)",
+    "PermanentRedirect": "the bucket lies in another region (AWS_DEFAULT_REGION)",
+    "AuthorizationHeaderMalformed": "the region is wrong (AWS_DEFAULT_REGION)",
     "AccountProblem": "the account is blocked",
 }
 
