@@ -49,8 +49,7 @@ def migrate(
 
 
 async def _migrate_database(out: Out) -> None:
-    from sqlalchemy.exc import DBAPIError
-
+    from lifemask.bus.migrate import MigrationRefused
     from lifemask.bus.migrate import migrate as migrate_database
     from lifemask.bus.passwords import passwords_in
     from lifemask.bus.roles import SERVICES
@@ -64,8 +63,8 @@ async def _migrate_database(out: Out) -> None:
         raise Missing(f"A password cannot be used: {error}.", "Choose another one.") from None
     try:
         await migrate_database(dsn, passwords=passwords)
-    except (OSError, DBAPIError) as error:
-        reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
+    except (OSError, MigrationRefused) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise Missing(
             f"PostgreSQL does not take the migration: {reason}",
             "Check LIFEMASK_POSTGRES; its role must be allowed to make roles and schemas.",
