@@ -1,5 +1,7 @@
 """`lifemask`: the command, its subcommands, and the promise that no traceback is shown to a person."""
 
+import gc
+
 import typer
 
 from lifemask.cli.demo import demo
@@ -24,6 +26,7 @@ for command in (up, demo, train, runs, run, events, listen, migrate, prepare):
 
 def main() -> None:
     """The entry point of the console script."""
+    gc.freeze()  # what is loaded stays: collecting it at the end would take longer than many a command
     app(prog_name="lifemask")
 
 

@@ -4,6 +4,7 @@ Exit codes: 0 stopped on request, 1 something essential broke (the supervisor st
 """
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -40,6 +41,7 @@ class Runnable(Protocol):
 
 def run(name: str, wiring: Callable[[S], AbstractAsyncContextManager[Runnable]], settings_type: type[S]) -> None:
     """Runs a service until SIGTERM or SIGINT and ends the process."""
+    gc.freeze()  # modules and models live to the end: walking them again costs 0.2 s of every stop, and pauses before
     try:
         settings = settings_type()
     except (ValidationError, SettingsError) as problem:

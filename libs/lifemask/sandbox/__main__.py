@@ -5,6 +5,7 @@ Prints one JSON line with every URL once it serves. Exit codes: 0 stopped, 2 wro
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RealTokenError as error:
         return _refuse(error)
     die_with_parent(watch_fd, grace=3.0)
+    gc.freeze()  # what is loaded stays: collecting it at the end would delay the stop
     try:
         asyncio.run(_serve(settings, ready_file))
     except (DataDirectoryTakenError, OSError) as error:
