@@ -25,7 +25,8 @@ from lifemask.ingest.domain.facts import Facts
 from lifemask.ingest.domain.photos import Photo
 from lifemask.ingest.domain.rows import Disposed, Seen
 from lifemask.ingest.domain.runs import Run, Sealing
-from lifemask.ingest.handlers import HANDLERS, on_end
+from lifemask.ingest.handlers import HANDLERS
+from lifemask.ingest.handlers.following import on_end
 from lifemask.ingest.ports import Cleared
 from lifemask.ingest.reminders import ClearOriginals, ClearWork, ExpireDraft, GiveUp, SealUpload
 from lifemask.testkit.events import a_run, an_event

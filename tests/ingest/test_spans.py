@@ -8,6 +8,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from tests.doors.upstream import Upstream, packed, uploaded
 from tests.ingest.world import World, about
 
 from lifemask.contracts import ModelReady
@@ -44,3 +45,13 @@ async def test_one_trace_per_run_and_the_callers_is_linked(world: World, spans: 
     assert token[:40] not in shown
     assert "/v1/" not in shown
     assert "acme.u1" not in shown
+
+
+async def test_the_trace_of_an_app_that_publishes_is_linked(world: World, spans: InMemorySpanExporter) -> None:
+    event = uploaded("up-1", await Upstream(world).put("up-1"))
+    await world.service.intake.store([packed(event, traceparent=f"00-{CALLER}-b7ad6b7169203331-01")])
+    await world.settle()
+    finished = spans.get_finished_spans()
+    assert {span.context.trace_id for span in finished if span.context} == {root_of(event.run_id).trace_id}
+    taken = next(span for span in finished if span.name == "ingest photos.uploaded.v1")
+    assert [f"{link.context.trace_id:032x}" for link in taken.links] == [CALLER]

@@ -50,6 +50,11 @@ def incoming(app: str, user: str, upload: str, name: str) -> Key:
     return Key("/".join(("incoming", *checked)))
 
 
+def incoming_prefix(app: str, user: str, upload: str) -> str:
+    """All objects of one upload, with the closing slash."""
+    return "/".join(("incoming", _checked(_NAME, app), _checked(_NAME, user), _checked(_NAME, upload), ""))
+
+
 def contact(user: str) -> Key:
     """The person's e-mail address."""
     return Key(f"{user_prefix(user)}contact.json")

@@ -58,6 +58,9 @@ class Runs(Protocol):
     async def is_active(self, user_id: str) -> bool:
         """Whether a submitted run of the user is not over yet."""
 
+    async def taker(self, user_id: str, upload: str) -> str | None:
+        """The run that takes, or took, an upload over."""
+
     async def keyed(self, user_id: str, key: str) -> tuple[str, str] | None:
         """Run id and request digest that an idempotency key was used for."""
 
@@ -77,6 +80,20 @@ class Originals(Protocol):
 
     async def remove(self, user_id: str, run_id: str, photo_id: str) -> None:
         """Deletes a photo; one that is not there is fine."""
+
+
+class IncomingMissing(LookupError):
+    """The app's object is not, or no longer, in its incoming prefix."""
+
+
+class Incoming(Protocol):
+    """What apps put into their incoming prefixes; `upload` is the app's name of one upload of a user."""
+
+    async def size(self, user_id: str, upload: str, name: str) -> int | None:
+        """Bytes of an object; None when there is none."""
+
+    def read(self, user_id: str, upload: str, name: str) -> AsyncIterator[bytes]:
+        """Streams an object. Raises IncomingMissing."""
 
 
 class Names(Protocol):
@@ -127,6 +144,9 @@ class Leftovers(Protocol):
 
     async def clear_originals(self, user_id: str, run_id: str) -> Sequence[Cleared]:
         """Deletes originals and the person's file names."""
+
+    async def clear_incoming(self, user_id: str, upload: str) -> Cleared:
+        """Deletes whatever lies in the prefix of an upload."""
 
 
 class Spans(Protocol):
@@ -199,6 +219,9 @@ class Apps(Protocol):
 
     def named_by(self, key: str) -> str | None:
         """The name of the app whose key this is, compared in constant time."""
+
+    def knows(self, name: str) -> bool:
+        """Whether there is an app of this name."""
 
 
 class Clock(Protocol):

@@ -39,3 +39,18 @@ class ClearOriginals(Reminder):
 
     ce_type: ClassVar[str] = "lifemask.ingest.clear-originals.v1"
     run_id: RunId
+
+
+class TakeUpload(Reminder):
+    """The next objects of an app's upload are to be taken over; `taken` were before."""
+
+    ce_type: ClassVar[str] = "lifemask.ingest.take-upload.v1"
+    run_id: RunId
+    taken: int = 0
+
+
+class ClearIncoming(Reminder):
+    """What an app put into its incoming prefix for a run is to go: it was taken over, or never will be."""
+
+    ce_type: ClassVar[str] = "lifemask.ingest.clear-incoming.v1"
+    run_id: RunId

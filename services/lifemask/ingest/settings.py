@@ -58,6 +58,9 @@ class IngestSettings(ServiceSettings):
     uploads_max: int = Field(default=64, ge=1)
     """Upload requests at once in one process; each holds about 3 MB."""
 
+    takeover_at_once: int = Field(default=4, ge=1, le=64)
+    """Objects of one announced upload under way at once."""
+
     @property
     def limits(self) -> Limits:
         """The limits as the acts use them."""
@@ -79,6 +82,7 @@ class IngestSettings(ServiceSettings):
             stream_heartbeat=timedelta(seconds=self.stream_heartbeat),
             streams_max=self.streams_max,
             uploads_max=self.uploads_max,
+            takeover_at_once=self.takeover_at_once,
         )
 
     @model_validator(mode="after")

@@ -12,13 +12,15 @@ from lifemask.ingest.acts.office import Office
 from lifemask.ingest.adapters.apps import AppsFile
 from lifemask.ingest.adapters.custody import UploadCustody
 from lifemask.ingest.adapters.desk import TracedDesk
+from lifemask.ingest.adapters.gate import gate
 from lifemask.ingest.adapters.links import TokenLinks
 from lifemask.ingest.adapters.postgres import PostgresRuns
 from lifemask.ingest.adapters.replicate import ReplicateSecrets
 from lifemask.ingest.adapters.spans import TelemetrySpans
-from lifemask.ingest.adapters.store import StoredLeftovers, StoredNames, StoredOriginals, StoredPapers
+from lifemask.ingest.adapters.store import StoredIncoming, StoredLeftovers, StoredNames, StoredOriginals, StoredPapers
 from lifemask.ingest.adapters.writing import RowWriter
-from lifemask.ingest.handlers import HANDLERS, on_end
+from lifemask.ingest.handlers import HANDLERS
+from lifemask.ingest.handlers.following import on_end
 from lifemask.ingest.http.app import create_app
 from lifemask.ingest.settings import IngestSettings
 from lifemask.objects import open_objects
@@ -38,7 +40,11 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
         yield bus.serve(
             HANDLERS,
             app=create_app(office, settings.cors_origins),
+            guard=gate(office.apps),
             runs=office.runs,
+            limits=office.limits,
+            incoming=StoredIncoming(objects),
+            originals=office.originals,
             papers=office.papers,
             custody=office.custody,
             leftovers=StoredLeftovers(objects),

@@ -17,6 +17,7 @@ from lifemask.ingest.ports import (
     Papers,
     Runs,
 )
+from lifemask.ingest.receiving import Receiver
 
 
 class Desk(Protocol):
@@ -53,6 +54,7 @@ class Limits:
     stream_heartbeat: timedelta = timedelta(seconds=15)
     streams_max: int = 500
     uploads_max: int = 64
+    takeover_at_once: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +72,8 @@ class Office:
     apps: Apps
     clock: Clock
     limits: Limits
+
+    @property
+    def receiver(self) -> Receiver:
+        """Writes originals within the limits."""
+        return Receiver(self.originals, self.custody, self.limits.photo_bytes_min, self.limits.photo_bytes_max)

@@ -1,29 +1,14 @@
 """Photos come in: each streamed into the store, hashed on the way, and known only once it lies there whole."""
 
-import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from lifemask.bus.outcomes import Keep
 from lifemask.contracts import PhotoReceived, new_id
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.domain import photos as answer
-from lifemask.ingest.domain.photos import PhotoResult, PhotoView, show_photo, sniff
+from lifemask.ingest.domain.photos import PhotoResult, PhotoView, show_photo
 from lifemask.ingest.domain.rows import NewPhoto, NotADraft, RunFull, RunUnknown, SameFile
-
-_HEAD = 16
-
-
-class _WrongSize(Exception):
-    """The file leaves the limits; raised inside the write, so that nothing of it stays."""
-
-
-@dataclass(slots=True)
-class _Stored:
-    sha256: str
-    bytes: int
-    media_type: str
-    commitment: str
+from lifemask.ingest.receiving import TooLarge, TooSmall
 
 
 async def receive_photo(
@@ -31,12 +16,11 @@ async def receive_photo(
 ) -> PhotoResult:
     """What became of one file called `name`. Raises what the store, the database or `chunks` raise."""
     photo_id, limits = new_id(), office.limits
-    seen = _Stored("", 0, "", "")
     try:
-        await _store(office, (user_id, run_id, photo_id), chunks, seen)
-    except _WrongSize:
-        if seen.bytes > limits.photo_bytes_max:
-            return answer.too_large(name, limits.photo_bytes_max)
+        seen = await office.receiver.receive(user_id, run_id, photo_id, chunks)
+    except TooLarge:
+        return answer.too_large(name, limits.photo_bytes_max)
+    except TooSmall:
         return answer.too_small(name, limits.photo_bytes_min)
     row = NewPhoto(user_id, run_id, photo_id, seen.sha256, seen.bytes, seen.media_type, limits.photos_max)
     event = PhotoReceived(
@@ -48,23 +32,6 @@ async def receive_photo(
         await office.originals.remove(user_id, run_id, photo_id)
         return _refused(name, refusal, limits.photos_max)
     return answer.received(name, photo_id)
-
-
-async def _store(office: Office, place: tuple[str, str, str], chunks: AsyncIterator[bytes], seen: _Stored) -> None:
-    digest, head = hashlib.sha256(), b""
-    async with office.originals.receiving(*place) as sink:
-        async for chunk in chunks:
-            seen.bytes += len(chunk)
-            if seen.bytes > office.limits.photo_bytes_max:
-                raise _WrongSize
-            head += chunk[: _HEAD - len(head)] if len(head) < _HEAD else b""
-            digest.update(chunk)
-            await sink.write(chunk)
-        if seen.bytes < office.limits.photo_bytes_min:
-            raise _WrongSize
-        seen.sha256, seen.media_type = digest.hexdigest(), sniff(head)
-        user_id, run_id, _ = place
-        seen.commitment = await office.custody.commitment(user_id, run_id, seen.sha256)
 
 
 def _refused(name: str, refusal: Exception, limit: int) -> PhotoResult:

@@ -7,7 +7,7 @@ from lifemask.ingest.acts.photos import shown_photos
 from lifemask.ingest.acts.refusals import Busy, DraftClosed, NotFound, TooFewPhotos
 from lifemask.ingest.domain.rows import NotADraft, RunUnknown, SetChanged, Submitted
 from lifemask.ingest.domain.runs import Counts, Run, missing
-from lifemask.ingest.handlers import try_to_seal
+from lifemask.ingest.handlers.sealing import try_to_seal
 from lifemask.ingest.reminders import GiveUp, SealUpload
 
 _TRIES = 5
@@ -44,8 +44,8 @@ async def _close(office: Office, run: Run, counts: Counts) -> None:
 
 
 async def _seal(office: Office, run: Run) -> None:
-    """A store that is away does not undo the submission: the reminder seals it."""
-    if run.facts.slots:
+    """A store that is away does not undo the submission: the reminder seals it, as it does a run of the other door."""
+    if run.facts.slots or run.by_event:
         return
     photos = await office.runs.photos(run.user_id, run.id)
     sealed = await try_to_seal(run, photos, papers=office.papers, custody=office.custody)

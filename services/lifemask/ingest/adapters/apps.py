@@ -46,6 +46,10 @@ class AppsFile:
                 found = name
         return found
 
+    def knows(self, name: str) -> bool:
+        self._refresh()
+        return name in self._apps
+
     def _refresh(self) -> None:
         stamp = _stamp(self._path)
         if stamp == self._stamp:

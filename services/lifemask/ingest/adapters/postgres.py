@@ -91,6 +91,13 @@ class PostgresRuns:
                 )
             )
 
+    async def taker(self, user_id: str, upload: str) -> str | None:
+        async with self._rows.reading(user_id) as connection:
+            run_id: str | None = await connection.fetchval(
+                "select run_id from run where user_id = $1 and upload = $2", user_id, upload
+            )
+        return run_id
+
     async def keyed(self, user_id: str, key: str) -> tuple[str, str] | None:
         async with self._rows.reading(user_id) as connection:
             record = await connection.fetchrow(

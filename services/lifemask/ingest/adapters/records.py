@@ -12,7 +12,7 @@ from lifemask.ingest.domain.photos import Photo
 from lifemask.ingest.domain.runs import Counts, Run
 from lifemask.ingest.ports import Model
 
-RUN = "user_id, run_id, request, created_at, submitted_at, facts, seq"
+RUN = "user_id, run_id, request, created_at, submitted_at, facts, seq, upload, objects, content"
 """Columns of `run_of`."""
 COUNTS = """
     count(photo_id)::int as received,
@@ -21,7 +21,7 @@ COUNTS = """
     count(*) filter (where not usable)::int as rejected
 """
 """Columns of `counts_of`, over the photos that were not taken out."""
-PHOTO = "photo_id, sha256, bytes, media_type, received_at, usable, verdicts, similar_to"
+PHOTO = "photo_id, sha256, bytes, media_type, received_at, usable, verdicts, similar_to, door"
 """Columns of `photo_of`."""
 MODEL = "model_id, run_id, version, store_key, weights, bytes, hub_repo, ready_at, revoked"
 """Columns of `model_of`."""
@@ -37,6 +37,9 @@ def run_of(record: asyncpg.Record) -> Run:
         submitted_at=record["submitted_at"],
         facts=read_facts(record["facts"]),
         seq=record["seq"],
+        upload=record["upload"],
+        objects=tuple(record["objects"]),
+        content=record["content"],
     )
 
 
@@ -56,6 +59,7 @@ def photo_of(record: asyncpg.Record) -> Photo:
         usable=record["usable"],
         verdicts=tuple(record["verdicts"]),
         similar_to=record["similar_to"],
+        door=record["door"],
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
@@ -10,7 +10,7 @@ import structlog
 
 from lifemask.bus.outcomes import Misconfigured
 from lifemask.bus.rows import Rows
-from lifemask.ingest.ports import Cleared, PhotoSink
+from lifemask.ingest.ports import Cleared, IncomingMissing, PhotoSink
 from lifemask.objects import keys
 from lifemask.objects.port import ObjectMissing, ObjectStore
 
@@ -33,6 +33,29 @@ class StoredOriginals:
 
     async def remove(self, user_id: str, run_id: str, photo_id: str) -> None:
         await self._objects.delete(keys.original(user_id, run_id, photo_id))
+
+
+class StoredIncoming:
+    """The port `Incoming`."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+
+    async def size(self, user_id: str, upload: str, name: str) -> int | None:
+        info = await self._objects.head(_incoming(user_id, upload, name))
+        return info.bytes if info else None
+
+    async def read(self, user_id: str, upload: str, name: str) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._objects.read(_incoming(user_id, upload, name)):
+                yield chunk
+        except ObjectMissing:
+            raise IncomingMissing from None
+
+
+def _incoming(user_id: str, upload: str, name: str) -> keys.Key:
+    app, _, user = user_id.partition(".")
+    return keys.incoming(app, user, upload, name)
 
 
 class StoredNames:
@@ -79,21 +102,27 @@ class StoredLeftovers:
         self._objects = objects
 
     async def clear_work(self, user_id: str, run_id: str) -> Sequence[Cleared]:
-        return [await self._clear(user_id, run_id, what, f"{what}/") for what in _WORK]
+        place = keys.run_prefix(user_id, run_id)
+        return [await self._clear(run_id, what, f"{place}{what}/") for what in _WORK]
 
     async def clear_originals(self, user_id: str, run_id: str) -> Sequence[Cleared]:
+        place = keys.run_prefix(user_id, run_id)
         return [
-            await self._clear(user_id, run_id, "original", "original/"),
-            await self._clear(user_id, run_id, "names", "names.json"),
+            await self._clear(run_id, "original", f"{place}original/"),
+            await self._clear(run_id, "names", f"{place}names.json"),
         ]
 
-    async def _clear(self, user_id: str, run_id: str, what: str, place: str) -> Cleared:
+    async def clear_incoming(self, user_id: str, upload: str) -> Cleared:
+        app, _, user = user_id.partition(".")
+        return await self._clear(upload, "incoming", keys.incoming_prefix(app, user, upload))
+
+    async def _clear(self, owner: str, what: str, prefix: str) -> Cleared:
         objects = size = 0
         try:
-            async for info in self._objects.list(keys.run_prefix(user_id, run_id) + place):
+            async for info in self._objects.list(prefix):
                 await self._objects.delete(info.key)
                 objects, size = objects + 1, size + info.bytes
         except Misconfigured as refused:
-            _LOG.warning("temporary objects cannot be deleted", run=run_id, what=what, problem=refused.detail)
+            _LOG.warning("temporary objects cannot be deleted", of=owner, what=what, problem=refused.detail)
             return Cleared(what, objects, size, denied=True)
         return Cleared(what, objects, size)

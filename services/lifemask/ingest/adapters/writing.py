@@ -4,11 +4,13 @@ Each writer locks the run's row first, so that folds, uploads and submissions of
 whichever process they run in, and each change of the view gets the next number.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
 import asyncpg
 
+from lifemask.bus.guarding import note
 from lifemask.bus.rows import Connection
 from lifemask.contracts import PhotoJudged, RunEvent
 from lifemask.ingest.adapters.consequences import judge, keep_consequences
@@ -21,6 +23,7 @@ from lifemask.ingest.domain.rows import (
     Disposed,
     NewPhoto,
     NewRun,
+    NewUpload,
     NotADraft,
     PhotoUnknown,
     RemovedPhoto,
@@ -30,6 +33,7 @@ from lifemask.ingest.domain.rows import (
     Seen,
     SetChanged,
     Submitted,
+    Suspicious,
 )
 from lifemask.ingest.domain.runs import Run, missing
 
@@ -44,6 +48,10 @@ class RowWriter:
         match row:
             case NewRun():
                 await self._begin(connection, row)
+            case NewUpload():
+                await self._begin_upload(connection, row)
+            case NewPhoto(door="kafka"):
+                await self._take_over(connection, row)
             case NewPhoto():
                 await self._add(connection, row)
             case RemovedPhoto():
@@ -54,6 +62,8 @@ class RowWriter:
                 await self._fold(connection, event)
             case Disposed():
                 await _dispose(connection, row)
+            case Suspicious():
+                await note(connection, row.user_id, row.run_id, kind=row.kind, content=row.content, reason=row.reason)
             case _:
                 raise TypeError(f"ingest has no table for {type(row).__name__}")
 
@@ -71,8 +81,31 @@ class RowWriter:
             await keep_key(connection, row, row.key)
         await self._note(connection, Moment(None, None), await self._moment(connection, run), None)
 
+    async def _begin_upload(self, connection: Connection, row: NewUpload) -> None:
+        new = await connection.fetchval(
+            """insert into run (user_id, run_id, request, submitted_at, upload, objects, content)
+               values ($1, $2, $3, now(), $4, $5, $6) on conflict (user_id, run_id) do nothing returning 1""",
+            row.user_id,
+            row.run_id,
+            row.request,
+            row.upload,
+            row.objects,
+            row.content,
+        )
+        if new:
+            run = await _lock(connection, row.user_id, row.run_id)
+            await self._note(connection, Moment(None, None), await self._moment(connection, run), None)
+
+    async def _take_over(self, connection: Connection, row: NewPhoto) -> None:
+        run = await _lock(connection, row.user_id, row.run_id)
+        if not run.facts.slots:
+            with suppress(SameFile, RunFull):
+                await self._store(connection, run, row)
+
     async def _add(self, connection: Connection, row: NewPhoto) -> None:
-        run = await _lock_draft(connection, row.user_id, row.run_id)
+        await self._store(connection, await _lock_draft(connection, row.user_id, row.run_id), row)
+
+    async def _store(self, connection: Connection, run: Run, row: NewPhoto) -> None:
         before = await self._moment(connection, run)
         known = await connection.fetchval(
             "select photo_id from photo where user_id = $1 and run_id = $2 and sha256 = $3 and removed_at is null",
@@ -85,14 +118,15 @@ class RowWriter:
         if before.counts is not None and before.counts.received >= row.limit:
             raise RunFull
         record = await connection.fetchrow(
-            f"""insert into photo (user_id, run_id, photo_id, sha256, bytes, media_type)
-                values ($1, $2, $3, $4, $5, $6) returning {PHOTO}""",  # noqa: S608 # column list of this package
+            f"""insert into photo (user_id, run_id, photo_id, sha256, bytes, media_type, door)
+                values ($1, $2, $3, $4, $5, $6, $7) returning {PHOTO}""",  # noqa: S608 # column list of this package
             row.user_id,
             row.run_id,
             row.photo_id,
             row.sha256,
             row.bytes,
             row.media_type,
+            row.door,
         )
         await self._note(connection, before, await self._moment(connection, run), _photo(record))
 

@@ -3,6 +3,7 @@
 from lifemask.contracts import (
     Category,
     NotificationDelivered,
+    RunAccepted,
     RunFailed,
     RunRejected,
     RunStalled,
@@ -55,7 +56,8 @@ def _failure(facts: Facts) -> tuple[Attempt, ...]:
         case RunFailed(stage=stage, failure=failure):
             return (Attempt(stage=stage, result="failed", code=failure.code, category=failure.category),)
         case RunRejected(failure=failure):
-            return (Attempt(stage=Stage.VALIDATE, result="rejected", code=failure.code, category=failure.category),)
+            stage = Stage.VALIDATE if facts.has(RunAccepted) else Stage.REQUEST
+            return (Attempt(stage=stage, result="rejected", code=failure.code, category=failure.category),)
         case _:
             return ()
 

@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from lifemask.contracts import PhotoId, Verdict, sentence
+from lifemask.contracts.runs import Door
 
 
 class PhotoStatus(StrEnum):
@@ -31,6 +32,7 @@ class Photo:
     usable: bool | None = None
     verdicts: tuple[str, ...] = ()
     similar_to: str | None = None
+    door: Door = "http"
 
     @property
     def status(self) -> PhotoStatus:

@@ -6,6 +6,7 @@ The writer locks the run's row first, so these refusals are decided on what is r
 from dataclasses import dataclass
 
 from lifemask.contracts import RunEvent
+from lifemask.contracts.runs import Door
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,37 @@ class NewRun:
 
 
 @dataclass(frozen=True, slots=True)
+class NewUpload:
+    """A run that an app's event began: submitted from the start. `content` is the SHA-256 of what the event says.
+
+    `upload` is None when this run is not to take anything over. `request` is JSON text.
+    """
+
+    user_id: str
+    run_id: str
+    request: str
+    content: str
+    upload: str | None = None
+    objects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicious:
+    """A message that must not have its effect: it names what is somebody else's, or another run's."""
+
+    user_id: str
+    run_id: str
+    kind: str
+    content: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class NewPhoto:
-    """An original lies whole in the store; `limit` is how many photos a run may hold."""
+    """An original lies whole in the store; `limit` is how many photos a run may hold.
+
+    Of an upload that an event announced it is nothing new, and no refusal, when the run is over or has the same file.
+    """
 
     user_id: str
     run_id: str
@@ -30,6 +60,7 @@ class NewPhoto:
     bytes: int
     media_type: str
     limit: int
+    door: Door = "http"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from lifemask.contracts import RunRequest
+from lifemask.contracts.runs import Door
 from lifemask.ingest.domain.facts import Facts
 from lifemask.ingest.domain.photos import Photo, PhotoStatus
 
@@ -35,11 +36,22 @@ class Run:
     submitted_at: datetime | None = None
     facts: Facts = field(default_factory=Facts)
     seq: int = 0
+    upload: str | None = None
+    """The app's name of the upload that this run alone takes over; None for a draft, and when another run has it."""
+    objects: tuple[str, ...] = ()
+    """Names of that upload's objects, in the app's order, each once."""
+    content: str | None = None
+    """SHA-256 of what the event that began this run says; None for a draft."""
 
     @property
     def wish(self) -> RunRequest:
         """What the person chose."""
         return RunRequest.read(self.request.encode())
+
+    @property
+    def by_event(self) -> bool:
+        """Whether an app's event began this run, and not a call of the API."""
+        return self.content is not None
 
     @property
     def is_draft(self) -> bool:
@@ -93,4 +105,10 @@ class Sealing:
 def plan_sealing(run: Run, photos: Sequence[Photo], request_sha256: str, at: datetime) -> Sealing:
     """The statement of a submitted run; photos in order of arrival."""
     sealed = tuple(SealedPhoto(photo.id, photo.sha256, photo.bytes, photo.received_at) for photo in photos)
-    return Sealing(run.user_id, run.id, "http", request_sha256, sealed, at)
+    return Sealing(run.user_id, run.id, door_of(photos), request_sha256, sealed, at)
+
+
+def door_of(photos: Sequence[Photo]) -> Door:
+    """The door that all photos came through; `http`, the API that leads to all others, when they are mixed."""
+    doors = {photo.door for photo in photos}
+    return doors.pop() if len(doors) == 1 else "http"

@@ -96,6 +96,8 @@ def stage_of(run: Run) -> Stage:
     match run.facts.end.event if run.facts.end else None:
         case RunFailed(stage=stage) | RunCanceled(stage=stage):
             return stage
+        case RunRejected() if not run.facts.has(RunAccepted):
+            return Stage.REQUEST
         case _:
             return _STAGES[status_of(run)]
 

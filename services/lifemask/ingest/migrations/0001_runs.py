@@ -20,6 +20,9 @@ TABLES = {
             facts jsonb not null default '{}',
             seq int not null default 0,
             over boolean not null default false,
+            upload text,
+            objects text[] not null default '{}',
+            content text,
             primary key (user_id, run_id)
         )
     """,
@@ -38,6 +41,7 @@ TABLES = {
             verdicts text[] not null default '{}',
             similar_to text,
             decided boolean not null default false,
+            door text not null default 'http',
             primary key (user_id, run_id, photo_id),
             foreign key (user_id, run_id) references run (user_id, run_id) on delete cascade
         )
@@ -99,6 +103,7 @@ TABLES = {
 }
 
 INDEXES = (
+    "create unique index run_upload on run (user_id, upload) where upload is not null",
     "create unique index photo_once on photo (user_id, run_id, sha256) where removed_at is null",
     "create index run_active on run (user_id) where submitted_at is not null and not over",
 )

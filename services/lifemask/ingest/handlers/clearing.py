@@ -1,0 +1,55 @@
+"""What was temporary goes: at once, or a day after the run's end."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from lifemask.bus.outcomes import Keep, Later, Outcome
+from lifemask.ingest.domain.rows import Disposed
+from lifemask.ingest.ports import Cleared, Leftovers, Runs
+from lifemask.ingest.reminders import ClearIncoming, ClearOriginals, ClearWork
+
+ASK_AGAIN: Final = timedelta(hours=1)
+"""When the store refuses a deletion: an operator needs time to mend the permission."""
+
+
+async def clear_work(reminder: ClearWork, *, leftovers: Leftovers) -> Sequence[Outcome]:
+    """What only the pipeline needed goes at once."""
+    cleared = await leftovers.clear_work(reminder.user_id, reminder.run_id)
+    return _recorded(reminder, cleared)
+
+
+async def clear_originals(reminder: ClearOriginals, *, leftovers: Leftovers) -> Sequence[Outcome]:
+    """Originals go, and with them anything temporary that a late worker left behind."""
+    cleared = [
+        *await leftovers.clear_originals(reminder.user_id, reminder.run_id),
+        *await leftovers.clear_work(reminder.user_id, reminder.run_id),
+    ]
+    return _recorded(reminder, cleared)
+
+
+def _recorded(reminder: ClearWork | ClearOriginals | ClearIncoming, cleared: Sequence[Cleared]) -> Sequence[Outcome]:
+    """A refused deletion is recorded and asked again; it must not stop the view of everybody."""
+    rows: list[Outcome] = [
+        Keep(
+            Disposed(
+                reminder.user_id,
+                reminder.run_id,
+                group.what,
+                group.objects,
+                group.bytes,
+                "denied" if group.denied else "deleted",
+            )
+        )
+        for group in cleared
+        if group.objects or group.denied
+    ]
+    return [*rows, Later(reminder, ASK_AGAIN)] if any(group.denied for group in cleared) else rows
+
+
+async def clear_incoming(reminder: ClearIncoming, *, runs: Runs, leftovers: Leftovers) -> Sequence[Outcome]:
+    """What the app put into its incoming prefix for this run goes; a run that owns no upload deletes nothing."""
+    run = await runs.run(reminder.user_id, reminder.run_id)
+    if run is None or run.upload is None:
+        return []
+    return _recorded(reminder, [await leftovers.clear_incoming(run.user_id, run.upload)])

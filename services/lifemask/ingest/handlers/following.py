@@ -1,0 +1,37 @@
+"""Facts of all services become the run's view; a terminal fact winds the run up."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from lifemask.bus.outcomes import Keep, Later, Outcome, RunEnded, Turn
+from lifemask.contracts import RunCanceled, RunEvent
+from lifemask.ingest.domain.rows import Seen
+from lifemask.ingest.ports import Runs, Spans
+from lifemask.ingest.reminders import ClearIncoming, ClearOriginals, ClearWork
+
+
+async def follow(event: RunEvent) -> Sequence[Outcome]:
+    """The view folds the fact; the writer does it under the run's lock."""
+    return [Keep(Seen(event))]
+
+
+async def wind_up(
+    event: RunEvent, *, runs: Runs, spans: Spans, originals_kept: timedelta, turn: Turn
+) -> Sequence[Outcome]:
+    """A terminal fact: shown, traced, and what was temporary goes."""
+    run = await runs.run(event.user_id, event.run_id)
+    if run is not None:
+        spans.finish(run.id, run.submitted_at or run.created_at, turn.got_at, event.ce_type)
+    incoming = [Later(ClearIncoming(**event.run), timedelta(0))] if run is not None and run.upload else []
+    expired = isinstance(event, RunCanceled) and event.reason == "draft_expired"
+    return [
+        Keep(Seen(event)),
+        Later(ClearWork(**event.run), timedelta(0)),
+        Later(ClearOriginals(**event.run), timedelta(0) if expired else originals_kept),
+        *incoming,
+    ]
+
+
+def on_end(ended: RunEnded) -> Sequence[Keep]:
+    """A run that ends here is shown as over in the same transaction."""
+    return [Keep(Seen(ended.terminal))] if isinstance(ended.terminal, RunEvent) else []
