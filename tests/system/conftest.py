@@ -93,14 +93,16 @@ def settings(apps: Apps, listener: Listener) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def stack(folder: Path, settings: dict[str, str]) -> Iterator[Stack]:
-    """The shared system. Whoever breaks it takes one of their own."""
+    """The shared system, ended by Ctrl-C. Whoever breaks it takes one of their own."""
     (own := folder / "shared").mkdir()
     stack = Stack(own, settings)
     try:
         stack.start()
         yield stack
     finally:
-        stack.stop()
+        code, seconds, left = stack.stop()
+    assert (code, left) == (0, [])
+    assert seconds < 10
 
 
 @pytest.fixture

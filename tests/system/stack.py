@@ -118,23 +118,21 @@ class Stack:
         self._reap()
         return left
 
-    def stop(self, number: signal.Signals = signal.SIGINT) -> tuple[int, float]:
-        """Exit code and seconds; nothing of it may run afterwards."""
+    def stop(self) -> tuple[int, float, list[int]]:
+        """Ctrl-C: exit code, seconds, and the pids that still ran afterwards, which are ended then."""
         if not self.is_up:
-            return 0, 0.0
+            return 0, 0.0, []
         pids, began = self.pids(), time.monotonic()
-        os.kill(self.pid, number)
+        os.kill(self.pid, signal.SIGINT)
+        left = pids
         try:
-            code = self._reap(timeout=15)
+            code = self._reap(timeout=20)
+            seconds = time.monotonic() - began
         finally:
-            for pid in filter(is_running, pids):
+            left = [pid for pid in pids if is_running(pid)]
+            for pid in left:
                 os.kill(pid, signal.SIGKILL)
-        return code, time.monotonic() - began
-
-    def logs(self) -> str:
-        """All that any process wrote."""
-        texts = [path.read_text(errors="replace") for path in (self.data / "logs").iterdir()]
-        return "\n".join([*texts, self.log.read_text(errors="replace")])
+        return code, seconds, left
 
     def _reap(self, timeout: float = 10) -> int:
         assert self._process is not None

@@ -54,7 +54,8 @@ def found_in(places: Places, secret: bytes) -> set[str]:
 
 def test_the_search_finds_what_is_there(places: Places, ready: Ready) -> None:
     found = found_in(places, ready.run.encode())
-    assert {"Kafka", "spans", "log of ingest", "rows of trainer.attempt", "rows of ingest.inbox"} <= found
+    assert {"Kafka", "spans", "rows of trainer.attempt", "rows of ingest.inbox"} <= found
+    assert {f"log of {service.replace('_', '-')}" for service in SERVICES} <= found_in(places, b'"starting"')
     assert found_in(places, b'"photo_id":') >= {"Kafka", "rows of ingest.inbox"}
 
 
@@ -93,6 +94,8 @@ def test_no_picture_is_outside_of_the_store(places: Places) -> None:
         assert found_in(places, photo.data[-64:-32]) == set()
 
 
-def test_logs_do_not_name_people(places: Places, ready: Ready) -> None:
-    found = found_in(places, ready.person.name.encode())
-    assert not [place for place in found if place.startswith("log of")]
+def test_logs_and_spans_do_not_name_people(places: Places, ready: Ready) -> None:
+    everybody = ready.person.bus_id.rstrip("0123456789abcdef").encode()
+    found = found_in(places, everybody)
+    assert "Kafka" in found
+    assert not [place for place in found if place.startswith("log of") or place == "spans"]
