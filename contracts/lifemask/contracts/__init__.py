@@ -26,7 +26,7 @@ from lifemask.contracts.trainings import (
     TrainingStarted,
     TrainingSucceeded,
 )
-from lifemask.contracts.uploads import PhotosUploaded
+from lifemask.contracts.uploads import PhotosUploaded, photo_id_of
 from lifemask.contracts.users import UserErased, UserErasureRequested
 from lifemask.contracts.verdicts import Verdict, sentence
 
@@ -84,6 +84,7 @@ __all__ = [
     "new_id",
     "pack",
     "parse",
+    "photo_id_of",
     "read_envelope",
     "sentence",
     "split_version",

@@ -31,6 +31,7 @@ class Door(StrEnum):
     """How the photos come in."""
 
     HTTP = "http"
+    KAFKA = "kafka"
 
 
 Photos = Annotated[
@@ -72,7 +73,7 @@ async def _demo(out: Out, photos: Path | None, door: Door, *, keep: bool, debug:
     outcome = Outcome()
     out.fact("begun", door=door.value, photos=str(photos) if photos else None)
     try:
-        return await _play(out, photos, outcome, keep=keep, log=debug)
+        return await _play(out, photos, outcome, door, keep=keep, log=debug)
     except Stop as stop:
         out.problem(stop.what, stop.next_step, exit_code=int(stop.code))
         return stop.code
@@ -86,7 +87,7 @@ async def _demo(out: Out, photos: Path | None, door: Door, *, keep: bool, debug:
         )
 
 
-async def _play(out: Out, photos: Path | None, outcome: Outcome, *, keep: bool, log: bool) -> Code:
+async def _play(out: Out, photos: Path | None, outcome: Outcome, door: Door, *, keep: bool, log: bool) -> Code:
     try:
         from lifemask.cli.chosen import isolated, left_out
         from lifemask.cli.machine import running
@@ -112,7 +113,7 @@ async def _play(out: Out, photos: Path | None, outcome: Outcome, *, keep: bool, 
                 out.show(f"Everything runs after {started:.1f} s; the API is {machine.url}\n")
                 if drawing:
                     await drawing
-                return await _train(out, machine, photos_in(album), outcome)
+                return await _train(out, machine, photos_in(album), outcome, door)
         except Interrupted:
             return Code.INTERRUPTED
         finally:
@@ -123,20 +124,27 @@ async def _play(out: Out, photos: Path | None, outcome: Outcome, *, keep: bool, 
                 out.show(f"Kept: {home}")
 
 
-async def _train(out: Out, machine: "Machine", photos: list[Path], outcome: Outcome) -> Code:
+async def _train(out: Out, machine: "Machine", photos: list[Path], outcome: Outcome, door: Door) -> Code:
+    from lifemask.cli.announcing import announce_photos, shown_at_last
     from lifemask.cli.client import Api
     from lifemask.cli.demo_end import tell_the_end
     from lifemask.cli.training import TooFew, exit_code, show_too_few, train_photos
+    from lifemask.cli.upstream import Upstream
 
-    assert machine.app_key is not None  # a demonstration has an app of its own
+    assert machine.app is not None  # a demonstration has an app of its own
+    assert machine.app_key is not None
     async with Api(machine.url, machine.app_key) as api:
         await api.set_contact(USER, CONTACT)
         try:
-            run = await train_photos(api, USER, photos, REQUEST, out, note=outcome.note)
+            if door is Door.KAFKA:
+                upstream = Upstream(machine.app, machine.kafka, machine.topic_prefix, machine.objects)
+                run = await announce_photos(upstream, USER, photos, REQUEST, out, note=outcome.note)
+            else:
+                run = await train_photos(api, USER, photos, REQUEST, out, note=outcome.note)
         except TooFew as problem:
             show_too_few(out, problem)
             return problem.code
-        run = await api.run(USER, run.id)
+        run = await shown_at_last(api, USER, run.id)
     outcome.note(run)
     await tell_the_end(out, machine, run, user=USER, contact=CONTACT)
     return exit_code(run)

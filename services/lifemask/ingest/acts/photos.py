@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from lifemask.bus.outcomes import Keep
-from lifemask.contracts import PhotoReceived, new_id
+from lifemask.contracts import PhotoReceived, new_id, photo_id_of
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.domain import photos as answer
 from lifemask.ingest.domain.photos import PhotoResult, PhotoView, show_photo
@@ -45,6 +45,8 @@ def _refused(name: str, refusal: Exception, limit: int) -> PhotoResult:
 
 
 async def shown_photos(office: Office, user_id: str, run_id: str) -> list[PhotoView]:
-    """The run's photos with verdicts and the person's own file names."""
-    names = await office.names.read(user_id, run_id)
+    """The run's photos with verdicts and the person's own file names; those of an announced upload with its objects'."""
+    run = await office.runs.run(user_id, run_id)
+    announced = {photo_id_of(run_id, name): name for name in run.objects} if run else {}
+    names = announced or await office.names.read(user_id, run_id)
     return [show_photo(photo, names.get(photo.id)) for photo in await office.runs.photos(user_id, run_id)]

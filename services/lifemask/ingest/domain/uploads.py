@@ -25,16 +25,6 @@ def content_of(event: PhotosUploaded) -> str:
     return hashlib.sha256(event.body()).hexdigest()
 
 
-def photo_id_of(run_id: str, name: str) -> str:
-    """The photo's id, a UUIDv7 of the run's time: the same whenever the object is taken over again."""
-    value = bytearray(hashlib.sha256(f"{run_id}\0{name}".encode()).digest()[:16])
-    value[:6] = bytes.fromhex(run_id.replace("-", "")[:12])
-    value[6] = (value[6] & 0x0F) | 0x70
-    value[8] = (value[8] & 0x3F) | 0x80
-    text = value.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
 def refused(user_id: str, run_id: str, reason: str, objects: int = 0) -> RunRejected:
     """The run's end when its upload cannot be accepted; `reason` ends without a full stop."""
     failure = Failure.of(FailureCode.UPLOAD_REFUSED, reason=reason[:_REASON].rstrip("."))

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from lifemask.bus.outcomes import Keep, Later, Misconfigured, Outcome, Retryable, Turn
-from lifemask.contracts import PhotoReceived, PhotosUploaded, RunRejected
+from lifemask.contracts import PhotoReceived, PhotosUploaded, RunRejected, photo_id_of
 from lifemask.ingest.acts.office import Limits
 from lifemask.ingest.domain.photos import Photo
 from lifemask.ingest.domain.rows import NewPhoto, NewUpload, Suspicious
@@ -23,7 +23,6 @@ from lifemask.ingest.domain.uploads import (
     find_refusal,
     find_unfit,
     objects_of,
-    photo_id_of,
     refused,
     too_few,
 )
