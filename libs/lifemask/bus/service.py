@@ -26,8 +26,9 @@ from lifemask.bus.roles import schema_of
 from lifemask.bus.rows import Connection, Pool, Rows, Writer, transaction
 from lifemask.bus.signals import Signals
 from lifemask.bus.timer import Cleaner, Timer
+from lifemask.bus.topics import require_topics
 from lifemask.bus.worker import Worker
-from lifemask.contracts import BY_TYPE, RunCancelRequested, Stage
+from lifemask.contracts import BY_TYPE, RunCancelRequested, Stage, Topic
 from lifemask.runtime.settings import ServiceSettings
 
 
@@ -164,11 +165,20 @@ class Service:
         kinds = {BY_TYPE[name] for name in self.table.routes if name in BY_TYPE}
         if self.table.brings:
             kinds.add(RunCancelRequested)
-        return sorted({kind.topic.named(self.bus.settings.topic_prefix) for kind in kinds})
+        return sorted({self._named(kind.topic) for kind in kinds})
+
+    def _named(self, topic: Topic) -> str:
+        return topic.named(self.bus.settings.topic_prefix)
+
+    @property
+    def _group(self) -> str:
+        """The consumer group: of this service in this environment."""
+        return f"{self.bus.settings.topic_prefix}{self.name}"
 
     async def run(self) -> None:
         """Works until cancelled. Raises what broke: the process must end then and be started again."""
-        self.consumer = Consumer(self.name, self.topics, self.bus.settings, self.intake.store)
+        await require_topics(self.bus.settings.brokers, [*self.topics, self._named(Topic.DEAD_LETTERS)])
+        self.consumer = Consumer(self._group, self.topics, self.bus.settings, self.intake.store)
         async with asyncio.TaskGroup() as tasks:
             for loop in (self.worker.run, self.worker.keep_leases, self.timer.run, self.ender.run):
                 tasks.create_task(loop(), name=loop.__qualname__)

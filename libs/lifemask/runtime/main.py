@@ -105,7 +105,9 @@ async def _until(stop: asyncio.Event, *works: Any) -> None:
 def _listening(settings: ServiceSettings) -> socket.socket:
     """The bound socket. Raises OSError when the port is taken; uvicorn alone would end the process without a word."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.port), family=family)
+    listener = socket.create_server((settings.host, settings.port), family=family)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited; else a kept connection waits 40 ms
+    return listener
 
 
 async def _http(name: str, service: Runnable, settings: ServiceSettings, listener: socket.socket) -> None:
