@@ -24,8 +24,8 @@ class ServiceSettings(BaseSettings):
     """Brokers, comma-separated `host:port`."""
     postgres: str = "postgresql://127.0.0.1:5432/lifemask"
     """DSN of this service's role."""
-    objects: str = "file://./.lifemask/objects"
-    """`file:///directory` or `s3://bucket`."""
+    objects: str = Field(default_factory=lambda: Path(".lifemask/objects").resolve().as_uri())
+    """`file:///directory` (absolute) or `s3://bucket`."""
     keys: Path = Path("./.lifemask/keys")
     """Directory with this installation's keys."""
     topic_prefix: str = Field(default="", pattern=r"^([A-Za-z0-9_-]+\.)?$")
