@@ -28,10 +28,9 @@ APPS = ("acme", "other")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of this folder in one worker, so that they share one system; a start may take its time."""
+    """A start may take its time."""
     for item in items:
         if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("system"))
             item.add_marker(pytest.mark.timeout(90))
 
 
