@@ -7,7 +7,6 @@ peak memory for 50 MB and for 2 GB (each packed in a process of its own).
 
 import asyncio
 import hashlib
-import json
 import os
 import resource
 import sys
@@ -15,6 +14,8 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+
+from bench.row import Row, measure
 
 from lifemask.contracts import new_id
 from lifemask.objects import keys
@@ -67,7 +68,7 @@ async def seconds(work: Callable[[], Awaitable[object]]) -> float:
     return time.perf_counter() - start
 
 
-async def speed() -> dict[str, object]:
+async def speed() -> Row:
     """20 photos of 3.6 MB: MB/s of the copy, of packing, and of reading back."""
     with tempfile.TemporaryDirectory(prefix="lm-bench-") as folder:
         objects = LocalObjects(Path(folder))
@@ -80,14 +81,15 @@ async def speed() -> dict[str, object]:
             taken["pack"].append(await seconds(lambda: archive.write(dataset.user, dataset.run, plan)))
             taken["read back"].append(await seconds(lambda: archive.inspect(dataset.user, dataset.run, plan)))
     rates = {name: 20 * PHOTO / 1e6 / min(times) for name, times in taken.items()}
-    ratio = rates["pack"] / rates["copy"]
-    return {
-        "floor": "the same client copying",
-        **{f"{name}_mb_per_s": round(rate) for name, rate in rates.items()},
-        "ratio": round(ratio, 2),
-        "goal": f">= {GOAL}",
-        "met": ratio >= GOAL,
-    }
+    return Row(
+        what="archive, store to store",
+        measured=round(rates["pack"]),
+        unit="MB/s",
+        floor=round(rates["copy"]),
+        against="the same client copying",
+        least=GOAL,
+        facts={"read_back_mb_per_s": round(rates["read back"])},
+    )
 
 
 async def pack(size: int) -> None:
@@ -110,26 +112,26 @@ async def peak(size: int) -> int:
     return int(printed)
 
 
-async def memory() -> dict[str, object]:
-    """Peak memory at both sizes, and how much it grew."""
+async def memory() -> Row:
+    """Peak memory at both sizes."""
     small, large = await peak(SMALL), await peak(LARGE)
-    return {
-        "floor": f"peak memory at {SMALL // 10**6} MB",
-        "small_mb": round(small / 1e6),
-        "large_mb": round(large / 1e6),
-        "ratio": round(large / small, 2),
-        "goal": f"<= {FLAT}",
-        "met": large / small <= FLAT,
-    }
+    return Row(
+        what=f"archive of {LARGE // 10**9} GB, peak memory",
+        measured=round(large / 1e6),
+        unit="MB",
+        floor=round(small / 1e6),
+        against=f"of {SMALL // 10**6} MB",
+        most=FLAT,
+    )
 
 
-async def main() -> dict[str, object]:
-    """Rows: speed against the floor, and memory of a small and a large archive."""
-    return {"name": "archive, store to store", "rows": [await speed(), await memory()]}
+async def main() -> list[Row]:
+    """Speed against the floor, and memory of a small and a large archive."""
+    return [await speed(), await memory()]
 
 
 if __name__ == "__main__":
     if sys.argv[1:]:
         asyncio.run(pack(int(sys.argv[1])))
     else:
-        print(json.dumps(asyncio.run(main()), indent=2))
+        measure(main)

@@ -3,14 +3,13 @@
 `python -m bench.validate`. Both sides take turns in one process; medians. Goal: at most 1.3 times the floor.
 """
 
-import asyncio
 import io
-import json
 import statistics
 import time
 from collections.abc import Callable
 
 import numpy as np
+from bench.row import Row, measure
 from PIL import Image
 
 from lifemask.image_validator.adapters.imaging import examine
@@ -50,8 +49,8 @@ def milliseconds(work: Callable[[], object]) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-async def main() -> dict[str, object]:
-    """Rows: milliseconds of both sides and their ratio, for each floor."""
+async def main() -> list[Row]:
+    """Milliseconds of both sides, for each floor."""
     policy = ImageValidatorSettings(_env_file=None).policy
     data = photo()
     assert examine(data, policy).verdicts == ()
@@ -66,21 +65,18 @@ async def main() -> dict[str, object]:
             taken[name].append(milliseconds(work))
     medians = {name: statistics.median(times) for name, times in taken.items()}
     ours = medians.pop("ours")
-    return {
-        "name": "validate + clean, one 12 MP JPEG",
-        "rows": [
-            {
-                "floor": name,
-                "floor_ms": round(floor, 1),
-                "ours_ms": round(ours, 1),
-                "ratio": round(ours / floor, 2),
-                "goal": f"<= {GOAL}",
-                "met": ours / floor <= GOAL,
-            }
-            for name, floor in medians.items()
-        ],
-    }
+    return [
+        Row(
+            what="validate + clean, one 12 MP JPEG",
+            measured=round(ours, 1),
+            unit="ms",
+            floor=round(floor, 1),
+            against=name,
+            most=GOAL,
+        )
+        for name, floor in medians.items()
+    ]
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(main()), indent=2))
+    measure(main)

@@ -1,0 +1,49 @@
+"""`make bench`, or `python -m bench [--json] [NAME …]`: measures one thing after the other, then prints a table.
+
+Every floor is measured in the same run, so the ratios hold on any machine. A missed goal is a result and no error: the
+exit code is 1 only when something could not be measured.
+"""
+
+import argparse
+import asyncio
+import importlib
+import json
+import sys
+import traceback
+from typing import Final
+
+from bench.row import Row, show
+
+ALL: Final = ("validate", "archive", "events", "neighbours", "whole_run", "cold_start")
+"""Modules of this folder, each with a `main` that returns rows."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Lifemask against floors.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(ALL)} (default: all)")
+    parser.add_argument("--json", action="store_true", help="one JSON line per figure, with all details")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(ALL):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+    rows, failed = list[Row](), list[str]()
+    for name in options.names or ALL:
+        print(f"measuring {name} …", file=sys.stderr, flush=True)
+        try:
+            found: list[Row] = asyncio.run(importlib.import_module(f"bench.{name}").main())
+        except Exception:  # noqa: BLE001  the others are still to be measured
+            traceback.print_exc()
+            failed.append(name)
+            continue
+        rows += found
+        if options.json:
+            for row in found:
+                print(json.dumps(row.as_fields(), ensure_ascii=False), flush=True)
+    if not options.json:
+        show(rows)
+    for name in failed:
+        print(f"{name} could not be measured", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""The embedded stack for measurements of the whole: `lifemask up` without its terminal."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from lifemask.cli.chosen import isolated
+from lifemask.cli.machine import Machine, running
+from lifemask.cli.supervisor import Console
+
+
+@asynccontextmanager
+async def embedded(home: Path, **settings: str) -> AsyncIterator[Machine]:
+    """Everything, ready; `settings` are environment variables of the services and the sandbox."""
+    console = Console(home / "logs", None)
+    try:
+        with _set(settings):
+            async with running(isolated(os.environ), home, console) as machine:
+                yield machine
+    finally:
+        console.close()
+
+
+@contextmanager
+def _set(settings: dict[str, str]) -> Iterator[None]:
+    """Children inherit this process's environment."""
+    before = dict(os.environ)
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
