@@ -28,7 +28,7 @@ from lifemask.ingest.domain.runs import Run, Sealing
 from lifemask.ingest.handlers import HANDLERS
 from lifemask.ingest.handlers.following import on_end
 from lifemask.ingest.ports import Cleared
-from lifemask.ingest.reminders import ClearOriginals, ClearWork, ExpireDraft, GiveUp, SealUpload
+from lifemask.ingest.reminders import ClearIncoming, ClearOriginals, ClearWork, ExpireDraft, GiveUp, SealUpload
 from lifemask.testkit.events import a_run, an_event
 from lifemask.testkit.stepping import SteppingTurn, step
 
@@ -129,6 +129,8 @@ async def test_a_terminal_fact_winds_the_run_up() -> None:
         Keep(Seen(event)),
         Later(ClearWork(user_id=IDS["user_id"], run_id=IDS["run_id"]), timedelta(0)),
         Later(ClearOriginals(user_id=IDS["user_id"], run_id=IDS["run_id"]), timedelta(hours=24)),
+        Later(ClearIncoming(user_id=IDS["user_id"], run_id=IDS["run_id"]), timedelta(0)),
+        Later(ClearIncoming(user_id=IDS["user_id"], run_id=IDS["run_id"]), timedelta(hours=24)),
     ]
     assert spans.finished == [
         (IDS["run_id"], AT + timedelta(minutes=1), SteppingTurn().got_at, "lifemask.model.ready.v1")
@@ -138,7 +140,7 @@ async def test_a_terminal_fact_winds_the_run_up() -> None:
 async def test_an_expired_draft_keeps_no_photos() -> None:
     event = an_event(RunCanceled, **IDS, stage="request", reason="draft_expired")
     out = await ports(event, a_kept_run(submitted=False))
-    assert out[-1] == Later(ClearOriginals(user_id=IDS["user_id"], run_id=IDS["run_id"]), timedelta(0))
+    assert out[2] == Later(ClearOriginals(user_id=IDS["user_id"], run_id=IDS["run_id"]), timedelta(0))
 
 
 async def test_an_unfinished_submission_is_sealed() -> None:

@@ -7,6 +7,7 @@ second time, which halves the client's CPU: our own SHA-256 digests prove what m
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import aioboto3
@@ -19,6 +20,7 @@ from lifemask.objects.keys import Key, folder_of, parts
 from lifemask.objects.port import CHUNK, ObjectInfo, ObjectMissing, ObjectStore, ObjectTooLarge, ObjectWriter
 from lifemask.objects.s3_errors import code_of, translated
 from lifemask.objects.s3_upload import Upload, put
+from lifemask.objects.targets import Expected, Target, headers_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -108,6 +110,26 @@ class S3Objects:
                 for found in page.get("Contents", ()):
                     yield ObjectInfo(Key(found["Key"]), found["Size"], found["LastModified"])
 
+    async def target(self, expected: Expected, lifetime: timedelta) -> Target:
+        """A presigned PUT. It is signed here, by this machine's clock; the store is not asked."""
+        parts(expected.key)
+        headers = headers_of(expected)
+        with translated("s3:PutObject", self._bucket, expected.key):
+            url = await self._client.generate_presigned_url(
+                "put_object",
+                Params={
+                    "Bucket": self._bucket,
+                    "Key": expected.key,
+                    "ContentLength": expected.bytes,
+                    "ContentType": expected.media_type,
+                    "ChecksumSHA256": headers["x-amz-checksum-sha256"],
+                    "IfNoneMatch": "*",
+                },
+                ExpiresIn=int(lifetime.total_seconds()),
+                HttpMethod="PUT",
+            )
+        return Target(url, headers)
+
     async def _missing(self, key: Key) -> None:
         """Tells a missing object from a missing bucket: HEAD, having no body, answers both alike."""
         with suppress(ObjectMissing):
@@ -144,5 +166,6 @@ def _config(limits: S3Limits) -> AioConfig:
         retries={"mode": "standard", "total_max_attempts": limits.tries},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
+        signature_version="s3v4",  # else targets in us-east-1 get the old signature, which binds no header
         s3={"payload_signing_enabled": False},
     )

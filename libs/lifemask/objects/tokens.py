@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-Purpose = Literal["archive", "weights", "callback"]
+Purpose = Literal["archive", "weights", "callback", "upload"]
 
 _DOMAIN: Final = b"lifemask url token 1\n"
 _SECRET_BYTES: Final = 32
@@ -31,10 +31,11 @@ class BadToken(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a token allows: this key, for this purpose."""
+    """What a token allows: this key, for this purpose, on these terms (for an upload: what exactly may be put)."""
 
     key: str
     purpose: Purpose
+    terms: str = ""
 
 
 class Tokens:
@@ -45,9 +46,11 @@ class Tokens:
             raise ValueError(f"the secret of token URLs has {_SECRET_BYTES} bytes")
         self._secret = secret
 
-    def mint(self, key: str, purpose: Purpose, expires_at: datetime) -> str:
+    def mint(self, key: str, purpose: Purpose, expires_at: datetime, terms: str = "") -> str:
         """A token for `key` until `expires_at` (whole seconds, rounded down)."""
-        body = {"exp": int(expires_at.timestamp()), "key": key, "for": purpose}
+        body: dict[str, str | int] = {"exp": int(expires_at.timestamp()), "key": key, "for": purpose}
+        if terms:
+            body["terms"] = terms
         packed = json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
         return f"{_text(packed)}.{_text(self._mac(packed))}"
 
@@ -59,7 +62,7 @@ class Tokens:
             raise BadToken("the link has expired")
         if body["for"] not in get_args(Purpose):
             raise BadToken("the link is for a purpose that is not known here")
-        return Ticket(body["key"], body["for"])
+        return Ticket(body["key"], body["for"], body.get("terms", ""))
 
     def _authentic(self, token: str) -> bytes:
         body, _, mac = token.partition(".")

@@ -7,13 +7,14 @@ refuses us. Sizes are bytes, times carry a zone.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from lifemask.contracts import Failure
 from lifemask.ingest.domain.changes import Change
 from lifemask.ingest.domain.photos import Photo
 from lifemask.ingest.domain.runs import Counts, Run, Sealing
+from lifemask.ingest.domain.targets import Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ class Runs(Protocol):
     async def is_active(self, user_id: str) -> bool:
         """Whether a submitted run of the user is not over yet."""
 
+    async def open_slots(self, user_id: str, run_id: str) -> Sequence[Slot]:
+        """Targets of a draft whose files were not taken over yet; of any other run none."""
+
     async def taker(self, user_id: str, upload: str) -> str | None:
         """The run that takes, or took, an upload over."""
 
@@ -94,6 +98,9 @@ class Incoming(Protocol):
 
     def read(self, user_id: str, upload: str, name: str) -> AsyncIterator[bytes]:
         """Streams an object. Raises IncomingMissing."""
+
+    async def remove(self, user_id: str, upload: str, name: str) -> None:
+        """Deletes an object; one that is not there is fine."""
 
 
 class Names(Protocol):
@@ -198,6 +205,45 @@ class Links(Protocol):
 
     def read(self, download: Download, start: int, end: int) -> AsyncIterator[bytes]:
         """Streams bytes `start` to `end` (exclusive)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where one file is put, and the headers that must come with it."""
+
+    url: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """What a token URL takes: bytes of this size and SHA-256, sent with these headers."""
+
+    key: str
+    bytes: int
+    sha256: str
+    headers: Mapping[str, str]
+
+
+class NotAsAnnounced(Exception):
+    """Other bytes than announced; nothing of them stays."""
+
+
+class SlotTaken(Exception):
+    """The file was put before."""
+
+
+class Targets(Protocol):
+    """Addresses at which others put single files into the incoming prefix."""
+
+    async def address(self, slot: Slot, life: timedelta) -> Address:
+        """An address for this one file, from now on for `life`."""
+
+    def promised(self, token: str, now: datetime) -> Promised:
+        """What a token URL of ours takes. Raises LinkUnknown or LinkExpired."""
+
+    async def take(self, promised: Promised, chunks: AsyncIterator[bytes]) -> None:
+        """Streams the file in. Raises NotAsAnnounced, SlotTaken."""
 
 
 class SecretUnavailable(Exception):

@@ -15,6 +15,10 @@ class TooLarge(Exception):
     """The file has more bytes than a photo may have; nothing of it stays."""
 
 
+class Differs(Exception):
+    """The file is another one than was announced; nothing of it stays."""
+
+
 class TooSmall(Exception):
     """The file has fewer bytes than a photo must have; nothing of it stays."""
 
@@ -38,8 +42,13 @@ class Receiver:
     smallest: int
     largest: int
 
-    async def receive(self, user_id: str, run_id: str, photo_id: str, chunks: AsyncIterator[bytes]) -> Received:
-        """Streams one file. Raises TooLarge, TooSmall, and what the store or `chunks` raise."""
+    async def receive(
+        self, user_id: str, run_id: str, photo_id: str, chunks: AsyncIterator[bytes], *, sha256: str | None = None
+    ) -> Received:
+        """Streams one file, the one with `sha256` if that is said.
+
+        Raises TooLarge, TooSmall, Differs, and what the store or `chunks` raise.
+        """
         digest, head, size = hashlib.sha256(), b"", 0
         async with self.originals.receiving(user_id, run_id, photo_id) as sink:
             async for chunk in chunks:
@@ -51,5 +60,7 @@ class Receiver:
                 await sink.write(chunk)
             if size < self.smallest:
                 raise TooSmall
-            sha256 = digest.hexdigest()
-            return Received(sha256, size, sniff(head), await self.custody.commitment(user_id, run_id, sha256))
+            found = digest.hexdigest()
+            if sha256 not in {None, found}:
+                raise Differs
+            return Received(found, size, sniff(head), await self.custody.commitment(user_id, run_id, found))

@@ -49,6 +49,8 @@ class IngestSettings(ServiceSettings):
     """When a submitted run whose upload could not be sealed has failed."""
     link_minutes: float = Field(default=60, gt=0)
     """Life of a link to weights."""
+    target_minutes: float = Field(default=15, gt=0)
+    """Life of a target for one file, put straight into the store."""
     stream_poll: float = Field(default=0.25, gt=0)
     """How often a live stream looks for changes."""
     stream_heartbeat: float = Field(default=15, gt=0)
@@ -77,6 +79,7 @@ class IngestSettings(ServiceSettings):
             draft_life=timedelta(days=self.draft_days),
             sealing_retry=timedelta(seconds=self.sealing_retry),
             sealing_deadline=timedelta(seconds=self.sealing_deadline),
+            target_life=timedelta(minutes=self.target_minutes),
             link_life=timedelta(minutes=self.link_minutes),
             stream_poll=timedelta(seconds=self.stream_poll),
             stream_heartbeat=timedelta(seconds=self.stream_heartbeat),

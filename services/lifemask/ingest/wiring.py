@@ -18,6 +18,7 @@ from lifemask.ingest.adapters.postgres import PostgresRuns
 from lifemask.ingest.adapters.replicate import ReplicateSecrets
 from lifemask.ingest.adapters.spans import TelemetrySpans
 from lifemask.ingest.adapters.store import StoredIncoming, StoredLeftovers, StoredNames, StoredOriginals, StoredPapers
+from lifemask.ingest.adapters.targets import StoredTargets
 from lifemask.ingest.adapters.writing import RowWriter
 from lifemask.ingest.handlers import HANDLERS
 from lifemask.ingest.handlers.following import on_end
@@ -43,7 +44,7 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
             guard=gate(office.apps),
             runs=office.runs,
             limits=office.limits,
-            incoming=StoredIncoming(objects),
+            incoming=office.incoming,
             originals=office.originals,
             papers=office.papers,
             custody=office.custody,
@@ -56,14 +57,17 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
 
 
 def _office(settings: IngestSettings, objects: ObjectStore, http: httpx.AsyncClient, bus: Bus) -> Office:
+    tokens = Tokens(load_secret(settings.keys))
     return Office(
         desk=TracedDesk(bus),
         runs=PostgresRuns(bus.rows),
         originals=StoredOriginals(objects),
+        incoming=StoredIncoming(objects),
+        targets=StoredTargets(objects, tokens, settings.public_url),
         names=StoredNames(objects, bus.rows),
         papers=StoredPapers(objects),
         custody=UploadCustody(objects),
-        links=TokenLinks(objects, Tokens(load_secret(settings.keys)), settings.public_url),
+        links=TokenLinks(objects, tokens, settings.public_url),
         secrets=ReplicateSecrets(http),
         apps=AppsFile(settings.apps),
         clock=lambda: datetime.now(UTC),

@@ -11,11 +11,13 @@ from lifemask.ingest.ports import (
     CallbackSecrets,
     Clock,
     Custody,
+    Incoming,
     Links,
     Names,
     Originals,
     Papers,
     Runs,
+    Targets,
 )
 from lifemask.ingest.receiving import Receiver
 
@@ -50,6 +52,7 @@ class Limits:
     sealing_retry: timedelta = timedelta(seconds=30)
     sealing_deadline: timedelta = timedelta(hours=1)
     link_life: timedelta = timedelta(hours=1)
+    target_life: timedelta = timedelta(minutes=15)
     stream_poll: timedelta = timedelta(milliseconds=250)
     stream_heartbeat: timedelta = timedelta(seconds=15)
     streams_max: int = 500
@@ -64,6 +67,8 @@ class Office:
     desk: Desk
     runs: Runs
     originals: Originals
+    incoming: Incoming
+    targets: Targets
     names: Names
     papers: Papers
     custody: Custody

@@ -45,7 +45,7 @@ def _refused(name: str, refusal: Exception, limit: int) -> PhotoResult:
 
 
 async def shown_photos(office: Office, user_id: str, run_id: str) -> list[PhotoView]:
-    """The run's photos with verdicts and the person's own file names; those of an announced upload with its objects'."""
+    """The run's photos with verdicts and the person's own file names; announced ones with their objects'."""
     run = await office.runs.run(user_id, run_id)
     announced = {photo_id_of(run_id, name): name for name in run.objects} if run else {}
     names = announced or await office.names.read(user_id, run_id)

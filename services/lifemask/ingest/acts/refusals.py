@@ -40,6 +40,24 @@ class TooFewPhotos(Refusal):
         self.photos = tuple(photos)
 
 
+class TooManyPhotos(Refusal):
+    """The run would hold more photos than it may."""
+
+    def __init__(self, run_id: str, limit: int) -> None:
+        super().__init__(run_id)
+        self.limit = limit
+
+
+class WrongSizes(Refusal):
+    """Files at these places of the list are smaller than `least` or larger than `most` bytes."""
+
+    def __init__(self, run_id: str, places: Sequence[int], least: int, most: int) -> None:
+        super().__init__(run_id)
+        self.places = tuple(places)
+        self.least = least
+        self.most = most
+
+
 class KeyConflict(Refusal):
     """The idempotency key named another request."""
 

@@ -5,6 +5,7 @@ from lifemask.ingest.acts.drafts import load
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.acts.photos import shown_photos
 from lifemask.ingest.acts.refusals import Busy, DraftClosed, NotFound, TooFewPhotos
+from lifemask.ingest.acts.targets import take_arrived
 from lifemask.ingest.domain.rows import NotADraft, RunUnknown, SetChanged, Submitted
 from lifemask.ingest.domain.runs import Counts, Run, missing
 from lifemask.ingest.handlers.sealing import try_to_seal
@@ -14,7 +15,11 @@ _TRIES = 5
 
 
 async def submit(office: Office, user_id: str, run_id: str) -> None:
-    """Closes and seals the set. The same again is fine. Raises NotFound, DraftClosed, TooFewPhotos, Busy."""
+    """Closes and seals the set, with what has arrived at its targets until now. The same again is fine.
+
+    Raises NotFound, DraftClosed, TooFewPhotos, Busy.
+    """
+    await take_arrived(office, user_id, run_id)
     for _ in range(_TRIES):
         run, counts = await load(office, user_id, run_id)
         if run.submitted_at is not None:

@@ -49,12 +49,17 @@ class TokenLinks:
             return
 
     def _open(self, token: str, now: datetime) -> Ticket:
-        try:
-            return self._tokens.open(token, now)
-        except BadToken:
-            pass
-        try:
-            self._tokens.open(token, _LONG_AGO)
-        except BadToken:
-            raise LinkUnknown from None
-        raise LinkExpired
+        return opened(self._tokens, token, now)
+
+
+def opened(tokens: Tokens, token: str, now: datetime) -> Ticket:
+    """What the token allows. Raises LinkUnknown or LinkExpired."""
+    try:
+        return tokens.open(token, now)
+    except BadToken:
+        pass
+    try:
+        tokens.open(token, _LONG_AGO)
+    except BadToken:
+        raise LinkUnknown from None
+    raise LinkExpired

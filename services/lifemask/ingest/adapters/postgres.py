@@ -7,6 +7,7 @@ from lifemask.ingest.adapters.records import COUNTS, MODEL, PHOTO, RUN, counts_o
 from lifemask.ingest.domain.changes import Change
 from lifemask.ingest.domain.photos import Photo
 from lifemask.ingest.domain.runs import Counts, Run
+from lifemask.ingest.domain.targets import Slot
 from lifemask.ingest.ports import Model
 
 _COUNTED = f"""
@@ -90,6 +91,18 @@ class PostgresRuns:
                     user_id,
                 )
             )
+
+    async def open_slots(self, user_id: str, run_id: str) -> Sequence[Slot]:
+        async with self._rows.reading(user_id) as connection:
+            records = await connection.fetch(
+                """select user_id, run_id, photo_id, sha256, bytes, media_type
+                   from slot join run using (user_id, run_id)
+                   where user_id = $1 and run_id = $2 and done_at is null and submitted_at is null and not over
+                   order by photo_id""",
+                user_id,
+                run_id,
+            )
+        return [Slot(**record) for record in records]
 
     async def taker(self, user_id: str, upload: str) -> str | None:
         async with self._rows.reading(user_id) as connection:

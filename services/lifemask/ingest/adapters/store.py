@@ -52,6 +52,9 @@ class StoredIncoming:
         except ObjectMissing:
             raise IncomingMissing from None
 
+    async def remove(self, user_id: str, upload: str, name: str) -> None:
+        await self._objects.delete(_incoming(user_id, upload, name))
+
 
 def _incoming(user_id: str, upload: str, name: str) -> keys.Key:
     app, _, user = user_id.partition(".")

@@ -16,6 +16,7 @@ from lifemask.contracts import PhotoJudged, RunEvent
 from lifemask.ingest.adapters.consequences import judge, keep_consequences
 from lifemask.ingest.adapters.idempotency import keep_key, known_key
 from lifemask.ingest.adapters.records import COUNTS, PHOTO, RUN, counts_of, photo_of, run_of, write_facts
+from lifemask.ingest.adapters.slots import close_slot, open_slots
 from lifemask.ingest.domain.changes import Moment, change_of
 from lifemask.ingest.domain.facts import FOLDED
 from lifemask.ingest.domain.photos import Photo
@@ -23,6 +24,7 @@ from lifemask.ingest.domain.rows import (
     Disposed,
     NewPhoto,
     NewRun,
+    NewSlots,
     NewUpload,
     NotADraft,
     PhotoUnknown,
@@ -32,6 +34,7 @@ from lifemask.ingest.domain.rows import (
     SameFile,
     Seen,
     SetChanged,
+    SlotDone,
     Submitted,
     Suspicious,
 )
@@ -60,12 +63,8 @@ class RowWriter:
                 await self._submit(connection, row)
             case Seen(event):
                 await self._fold(connection, event)
-            case Disposed():
-                await _dispose(connection, row)
-            case Suspicious():
-                await note(connection, row.user_id, row.run_id, kind=row.kind, content=row.content, reason=row.reason)
             case _:
-                raise TypeError(f"ingest has no table for {type(row).__name__}")
+                await _keep_beside(connection, row)
 
     async def _begin(self, connection: Connection, row: NewRun) -> None:
         if row.key is not None and (taken := await known_key(connection, row.user_id, row.key)) is not None:
@@ -201,6 +200,22 @@ class RowWriter:
             change.seq,
             run.is_over,
         )
+
+
+async def _keep_beside(connection: Connection, row: object) -> None:
+    """Rows that change nothing of what is seen of a run."""
+    match row:
+        case NewSlots():
+            await _lock_draft(connection, row.user_id, row.run_id)
+            await open_slots(connection, row)
+        case SlotDone():
+            await close_slot(connection, row)
+        case Disposed():
+            await _dispose(connection, row)
+        case Suspicious():
+            await note(connection, row.user_id, row.run_id, kind=row.kind, content=row.content, reason=row.reason)
+        case _:
+            raise TypeError(f"ingest has no table for {type(row).__name__}")
 
 
 async def _lock(connection: Connection, user_id: str, run_id: str) -> Run:

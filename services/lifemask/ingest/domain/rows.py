@@ -4,9 +4,11 @@ The writer locks the run's row first, so these refusals are decided on what is r
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from lifemask.contracts import RunEvent
 from lifemask.contracts.runs import Door
+from lifemask.ingest.domain.targets import Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,26 @@ class NewPhoto:
     media_type: str
     limit: int
     door: Door = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class NewSlots:
+    """Files were announced that are to be put straight into the store; `limit` is how many photos a run may hold."""
+
+    user_id: str
+    run_id: str
+    slots: tuple[Slot, ...]
+    expires_at: datetime
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotDone:
+    """An announced file was taken over, or is a photo of the run already."""
+
+    user_id: str
+    run_id: str
+    photo_id: str
 
 
 @dataclass(frozen=True, slots=True)

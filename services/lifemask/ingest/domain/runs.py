@@ -54,6 +54,11 @@ class Run:
         return self.content is not None
 
     @property
+    def incoming(self) -> str | None:
+        """The folder of the incoming prefix that is this run's alone: its upload's, or the one of its targets."""
+        return self.upload if self.by_event else self.id
+
+    @property
     def is_draft(self) -> bool:
         """Whether photos may still come and go."""
         return self.submitted_at is None and not self.facts.slots

@@ -48,8 +48,8 @@ def _recorded(reminder: ClearWork | ClearOriginals | ClearIncoming, cleared: Seq
 
 
 async def clear_incoming(reminder: ClearIncoming, *, runs: Runs, leftovers: Leftovers) -> Sequence[Outcome]:
-    """What the app put into its incoming prefix for this run goes; a run that owns no upload deletes nothing."""
+    """What the app put into the incoming prefix for this run goes; an event that owns no upload deletes nothing."""
     run = await runs.run(reminder.user_id, reminder.run_id)
-    if run is None or run.upload is None:
+    if run is None or run.incoming is None:
         return []
-    return _recorded(reminder, [await leftovers.clear_incoming(run.user_id, run.upload)])
+    return _recorded(reminder, [await leftovers.clear_incoming(run.user_id, run.incoming)])

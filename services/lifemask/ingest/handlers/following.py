@@ -22,13 +22,14 @@ async def wind_up(
     run = await runs.run(event.user_id, event.run_id)
     if run is not None:
         spans.finish(run.id, run.submitted_at or run.created_at, turn.got_at, event.ce_type)
-    incoming = [Later(ClearIncoming(**event.run), timedelta(0))] if run is not None and run.upload else []
+    incoming = ClearIncoming(**event.run)
     expired = isinstance(event, RunCanceled) and event.reason == "draft_expired"
     return [
         Keep(Seen(event)),
         Later(ClearWork(**event.run), timedelta(0)),
         Later(ClearOriginals(**event.run), timedelta(0) if expired else originals_kept),
-        *incoming,
+        Later(incoming, timedelta(0)),
+        Later(incoming, originals_kept),
     ]
 
 

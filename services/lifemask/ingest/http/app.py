@@ -7,11 +7,12 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from lifemask.ingest.acts.office import Limits, Office
-from lifemask.ingest.http import callbacks, events, handling, objects, photos, runs, users
+from lifemask.ingest.http import callbacks, events, handling, objects, photos, runs, uploads, users
 from lifemask.ingest.http.guard import CallersTrace, SecurityHeaders, TimeLimit
 from lifemask.ingest.http.places import Places
 
 VERSION: Final = "1.0.0"
+_OF_TARGETS: Final = ("If-None-Match", "x-amz-checksum-sha256")
 _SCHEMES: Final = {"app": {"type": "http", "scheme": "bearer", "description": "The key of an app."}}
 
 _NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
@@ -35,7 +36,7 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
     app.state.office = office
     app.state.uploads = Places(limits.uploads_max)
     app.state.streams = Places(limits.streams_max)
-    for module in (runs, photos, events, users, objects, callbacks):
+    for module in (runs, photos, uploads, events, users, objects, callbacks):
         app.include_router(module.router)
     handling.install(app)
     app.add_middleware(TimeLimit, seconds=limits.request_timeout.total_seconds())
@@ -46,7 +47,7 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
             CORSMiddleware,
             allow_origins=list(cors_origins),
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", *_OF_TARGETS],
         )
     return app
 

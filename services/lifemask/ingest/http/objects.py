@@ -5,11 +5,14 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 
 from lifemask.ingest.http.auth import TheOffice, answers
+from lifemask.ingest.http.bodies import chunks
+from lifemask.ingest.http.places import Places
 from lifemask.ingest.http.problems import Problem, not_found
 from lifemask.ingest.http.ranges import NotSatisfiable, Span, span_of
-from lifemask.ingest.ports import Download, LinkExpired, LinkUnknown
+from lifemask.ingest.ports import Download, LinkExpired, LinkUnknown, NotAsAnnounced, SlotTaken
 
 router: Final = APIRouter(prefix="/v1/objects", tags=["objects"])
 
@@ -37,6 +40,56 @@ async def fetch(
         return Response(None, status, headers, found.media_type)
     start, end = (span.start, span.end) if span else (0, found.bytes)
     return StreamingResponse(office.links.read(found, start, end), status, headers, found.media_type)
+
+
+@router.put("/{token}", responses=answers(400, 403, 404, 408, 410, 412, 429))
+async def put(request: Request, office: TheOffice, token: str) -> Response:
+    """Takes the one file that the link of a target is for."""
+    try:
+        promised = office.targets.promised(token, office.clock())
+    except LinkUnknown:
+        raise not_found() from None
+    except LinkExpired:
+        raise _gone() from None
+    if wrong := sorted(name for name, value in promised.headers.items() if request.headers.get(name) != value):
+        raise _not_agreed(wrong)
+    places: Places = request.app.state.uploads
+    with places.one():
+        try:
+            body = chunks(request, promised.bytes, office.limits.upload_idle.total_seconds())
+            await office.targets.take(promised, body)
+        except (NotAsAnnounced, ClientDisconnect):
+            raise _other_bytes() from None
+        except SlotTaken:
+            raise _there_already() from None
+    return Response(status_code=HTTPStatus.OK)
+
+
+def _not_agreed(headers: list[str]) -> Problem:
+    return Problem(
+        HTTPStatus.FORBIDDEN,
+        "not_as_agreed",
+        f"The link is for another request: these headers differ or are missing: {', '.join(headers)}.",
+        "Send exactly the headers that came with the link.",
+    )
+
+
+def _other_bytes() -> Problem:
+    return Problem(
+        HTTPStatus.BAD_REQUEST,
+        "wrong_bytes",
+        "What came is not the file that was announced; nothing of it was kept.",
+        "Send the whole file again, or announce it anew.",
+    )
+
+
+def _there_already() -> Problem:
+    return Problem(
+        HTTPStatus.PRECONDITION_FAILED,
+        "already_there",
+        "This file was put before; a link takes one file once.",
+        "Nothing to do: submit the run.",
+    )
 
 
 def _span(found: Download, header: str | None) -> Span | None:

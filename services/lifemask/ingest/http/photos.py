@@ -12,6 +12,7 @@ from lifemask.ingest.acts.drafts import load, remove_photo
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.acts.photos import receive_photo, shown_photos
 from lifemask.ingest.acts.refusals import DraftClosed
+from lifemask.ingest.acts.targets import take_arrived
 from lifemask.ingest.domain.photos import PhotoResult, PhotoView, Shown, UploadStatus, plain_name
 from lifemask.ingest.domain.view import PhotosView, show_run
 from lifemask.ingest.http.auth import SECURED, Owner, RunPath, TheOffice, answers
@@ -66,8 +67,9 @@ async def add(request: Request, office: TheOffice, owner: Owner, run: RunPath) -
 
 @router.get("", openapi_extra=SECURED, responses=answers(401, 404, 422))
 async def listed(office: TheOffice, owner: Owner, run: RunPath) -> PhotoPage:
-    """Each photo with its verdict."""
+    """Each photo with its verdict; what has arrived at a target becomes a photo now."""
     await load(office, owner, run)
+    await take_arrived(office, owner, run)
     return PhotoPage(photos=tuple(await shown_photos(office, owner, run)))
 
 

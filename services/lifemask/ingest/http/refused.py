@@ -23,6 +23,8 @@ def of_refusal(refusal: refusals.Refusal) -> Problem:
             return _over(status, run_id)
         case refusals.TooFewPhotos():
             return _too_few(refusal)
+        case refusals.TooManyPhotos() | refusals.WrongSizes():
+            return _unfit_list(refusal)
         case refusals.KeyConflict():
             return Problem(
                 HTTPStatus.CONFLICT,
@@ -89,4 +91,24 @@ def _too_few(refusal: refusals.TooFewPhotos) -> Problem:
         run_id=refusal.run_id,
         needed=refusal.needed,
         photos=[photo.model_dump(mode="json") for photo in refusal.photos],
+    )
+
+
+def _unfit_list(refusal: refusals.TooManyPhotos | refusals.WrongSizes) -> Problem:
+    if isinstance(refusal, refusals.TooManyPhotos):
+        return Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "too_many_photos",
+            f"A run holds at most {refusal.limit} photos, those that are still to come included.",
+            "Announce fewer files, or remove photos of the run.",
+            run_id=refusal.run_id,
+        )
+    bounds = f"{refusal.least} to {refusal.most}"
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid_request",
+        f"A photo has {bounds} bytes; {len(refusal.places)} of the files have not.",
+        "Leave these files out and send the request again; no target was given.",
+        run_id=refusal.run_id,
+        errors=[{"field": f"files.{at}.bytes", "problem": f"not {bounds}"} for at in refusal.places],
     )

@@ -46,6 +46,20 @@ TABLES = {
             foreign key (user_id, run_id) references run (user_id, run_id) on delete cascade
         )
     """,
+    "slot": """
+        create table slot (
+            user_id text not null,
+            run_id text not null,
+            photo_id text not null,
+            sha256 text not null,
+            bytes bigint not null,
+            media_type text not null,
+            expires_at timestamptz not null,
+            done_at timestamptz,
+            primary key (user_id, run_id, photo_id),
+            foreign key (user_id, run_id) references run (user_id, run_id) on delete cascade
+        )
+    """,
     "change": """
         create table change (
             user_id text not null,
