@@ -66,8 +66,12 @@ def show(rows: Iterable[Row]) -> None:
     """The rows as a table."""
     table = Table("what", "measured", "floor", "ratio", "goal", "met", box=None, header_style="bold")
     for row in rows:
-        floor = "" if row.floor is None else f"{row.floor:.4g} {row.unit}: {row.against}"
+        floor = "" if row.floor is None else f"{_number(row.floor)} {row.unit}: {row.against}"
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         met = {True: "[green]yes[/]", False: "[yellow]no[/]", None: ""}[row.met]
-        table.add_row(row.what, f"{row.measured:.4g} {row.unit}", floor, ratio, row.goal, met)
+        table.add_row(row.what, f"{_number(row.measured)} {row.unit}", floor, ratio, row.goal, met)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
