@@ -61,7 +61,12 @@ GOOD = Measured(
     ],
 )
 def test_verdicts(changes: dict[str, Any], verdicts: list[str]) -> None:
-    assert list(judge(replace(GOOD, **changes), POLICY)) == verdicts
+    assert list(judge(replace(GOOD, **changes), replace(POLICY, heic=False))) == verdicts
+
+
+def test_heic_is_judged_as_any_other_where_it_is_taken() -> None:
+    assert judge(replace(GOOD, kind=Kind.HEIC), POLICY) == ()
+    assert judge(replace(GOOD, kind=Kind.HEIC, decoded=False), POLICY) == (Verdict.UNREADABLE,)
 
 
 @pytest.mark.parametrize(

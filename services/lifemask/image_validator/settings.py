@@ -19,7 +19,7 @@ class ImageValidatorSettings(ServiceSettings):
     """Largest file in bytes: the product's rule; a 12 MP JPEG has 3 to 4 MB."""
     photo_pixels_max: int = Field(default=50_000_000, ge=1)
     """Pixels that are decoded at most: phones' 48 to 50 MP modes are in. Memory per decoding thread is at most 16
-    times as many bytes (WebP; 9 for the others)."""
+    times as many bytes (WebP; 11 for the others)."""
     photo_side_min: int = Field(default=512, ge=1)
     """Pixels of the shorter side: the smallest of the trainer's resolutions (512, 768, 1024)."""
     photo_aspect_max: float = Field(default=3.0, ge=1)
@@ -48,6 +48,8 @@ class ImageValidatorSettings(ServiceSettings):
     """Longest side of the clean photo in pixels: twice the trainer's largest resolution."""
     clean_quality: int = Field(default=92, ge=50, le=100)
     """JPEG quality of the clean photo, without colour subsampling."""
+    photo_heic: bool = True
+    """HEIC photos are taken where the extra `heic` is installed; false refuses them there as well."""
     imaging_threads: int = Field(default=2, ge=1, le=64)
     """Pictures decoded at once; with `photo_pixels_max` the bound of the service's memory."""
 
@@ -74,4 +76,5 @@ class ImageValidatorSettings(ServiceSettings):
             max_likeness=self.photo_likeness_max,
             clean_side=self.clean_side,
             clean_quality=self.clean_quality,
+            heic=self.photo_heic,
         )

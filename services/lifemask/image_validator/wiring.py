@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from lifemask.bus.service import Service, open_bus
 from lifemask.contracts import Stage
+from lifemask.image_validator.adapters import heic
 from lifemask.image_validator.adapters.custody import CustodyChain
 from lifemask.image_validator.adapters.imaging import open_imaging
 from lifemask.image_validator.adapters.postgres import PostgresPhotos, write_row
@@ -17,7 +19,7 @@ from lifemask.objects import open_objects
 @asynccontextmanager
 async def image_validator(settings: ImageValidatorSettings) -> AsyncIterator[Service]:
     """The service, ready to run; everything it opened is closed at the end."""
-    policy = settings.policy
+    policy = replace(settings.policy, heic=settings.photo_heic and heic.is_installed())
     with open_imaging(policy, settings.imaging_threads) as imaging:
         async with (
             open_objects(settings.objects) as objects,

@@ -10,7 +10,9 @@ from dataclasses import replace
 
 from PIL import Image, ImageFile
 
+from lifemask.image_validator.adapters import heif
 from lifemask.image_validator.adapters.cleaning import cleaned, draft_size, encoded, encoder_name
+from lifemask.image_validator.adapters.heic import open_heic
 from lifemask.image_validator.adapters.measuring import Looks, likeness_of, looks_of, luma_of
 from lifemask.image_validator.adapters.recognition import declared_size, has_too_many_scans, recognise
 from lifemask.image_validator.domain.photo import Examined, Kind, Measured, Policy, judge, may_decode
@@ -23,7 +25,7 @@ class PillowImaging:
     """Implements `Imaging`. Decoding releases the interpreter lock, so threads do.
 
     Memory is bounded by `threads` times the pixel cap (16 bytes a pixel for a WebP, whose decoder keeps two canvases;
-    at most 9 for the others), and by the lanes at work times the byte limit for the files that wait.
+    at most 11 for the others), and by the lanes at work times the byte limit for the files that wait.
     """
 
     def __init__(self, policy: Policy, pool: ThreadPoolExecutor) -> None:
@@ -51,7 +53,7 @@ def examine(data: bytes, policy: Policy) -> Examined:
     if len(data) > policy.max_bytes:
         return Examined(found, judge(found, policy))
     original = hashlib.sha256(data).hexdigest()
-    if found.kind in {Kind.HEIC, Kind.OTHER}:
+    if found.kind is Kind.OTHER or (found.kind is Kind.HEIC and not policy.heic):
         return Examined(found, judge(found, policy), original)
     try:
         return replace(_decoded(data, found, policy), original=original)
@@ -62,20 +64,34 @@ def examine(data: bytes, policy: Policy) -> Examined:
 
 
 def _decoded(data: bytes, found: Measured, policy: Policy) -> Examined:
-    if size := declared_size(data, found.kind):
-        found = replace(found, width=size[0], height=size[1])
-        if not may_decode(found, policy):
-            return Examined(found, judge(found, policy))
-    with Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"]) as picture:
+    found = _declared(data, found)
+    if (found.width or found.frames > 1) and not may_decode(found, policy):
+        return Examined(found, judge(found, policy))
+    with _opened(data, found.kind) as picture:
         found = _with_header(found, picture)
         if not may_decode(found, policy) or (found.kind is Kind.JPEG and has_too_many_scans(data)):
             return Examined(found, judge(found, policy))
         return _looked_at(picture, found, policy)
 
 
+def _declared(data: bytes, found: Measured) -> Measured:
+    """With what the file says about itself, as far as our own code reads it."""
+    if found.kind is Kind.HEIC:
+        size = heif.declared(data)
+        return replace(found, width=size.width, height=size.height, frames=size.frames)
+    width, height = declared_size(data, found.kind) or (0, 0)
+    return replace(found, width=width, height=height)
+
+
+def _opened(data: bytes, kind: Kind) -> Image.Image:
+    if kind is Kind.HEIC:
+        return open_heic(data)
+    return Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"])
+
+
 def _with_header(found: Measured, picture: Image.Image) -> Measured:
-    """A JPEG of several pictures is a phone's depth or preview image: the first one is the photo."""
-    frames = 1 if found.kind is Kind.JPEG else int(getattr(picture, "n_frames", 1))
+    """A JPEG or HEIC of several pictures is a phone's burst, depth or preview image: its main one counts."""
+    frames = 1 if found.kind in {Kind.JPEG, Kind.HEIC} else int(getattr(picture, "n_frames", 1))
     return replace(found, width=picture.width, height=picture.height, frames=frames)
 
 

@@ -41,6 +41,8 @@ class Policy:
     max_likeness: int
     clean_side: int
     clean_quality: int
+    heic: bool
+    """Whether HEIC photos are taken."""
 
     @property
     def digest(self) -> str:
@@ -53,10 +55,10 @@ class Policy:
 class Measured:
     """What was found in one file.
 
-    `width` and `height` are pixels as stored; 0 when unknown. The looks are taken at a long side of 1024:
-    `sharpness` is the 95th percentile over 16 x 16 tiles of the variance of the Laplacian, `brightness` the mean luma
-    (0 to 255), `black` and `white` the shares of clipped pixels (0 to 1), `contrast` the standard deviation of luma.
-    They are None when the file was not decoded.
+    `width` and `height` are pixels as stored, of a HEIC upright; 0 when unknown. The looks are taken at a long side of
+    1024: `sharpness` is the 95th percentile over 16 x 16 tiles of the variance of the Laplacian, `brightness` the mean
+    luma (0 to 255), `black` and `white` the shares of clipped pixels (0 to 1), `contrast` the standard deviation of
+    luma. They are None when the file was not decoded.
     """
 
     kind: Kind
@@ -93,7 +95,7 @@ def judge(found: Measured, policy: Policy) -> tuple[Verdict, ...]:
         return (Verdict.NOT_A_PHOTO,)
     if found.bytes > policy.max_bytes:
         return (Verdict.FILE_TOO_LARGE,)
-    if found.kind is Kind.HEIC:
+    if found.kind is Kind.HEIC and not policy.heic:
         return (Verdict.HEIC_NOT_SUPPORTED,)
     refused = tuple(chain(_size_faults(found, policy), _shape_faults(found, policy)))
     if not found.decoded:
