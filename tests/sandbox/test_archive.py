@@ -11,6 +11,7 @@ MANY = {f"{number:02d}.jpg": picture(number) for number in range(3)}
     [
         (403, "HTTP 403 fetching input_images"),
         (404, "HTTP 404 fetching input_images"),
+        (503, "HTTP 503 fetching input_images"),
         (b"no zip at all", "input_images must be a zip file"),
         (twelve_photos()[:-200], "input_images must be a zip file"),
         (zipped({"a.txt": b"only words"}), "No images found in input_images"),
@@ -40,6 +41,13 @@ async def test_an_archive_with_a_damaged_member_fails(provider: Provider, outsid
 async def test_an_archive_that_nobody_serves_fails(provider: Provider) -> None:
     made = await provider.create("http://127.0.0.1:9/archive.zip")
     assert (await provider.ended(made.id))["error"] == "ConnectError fetching input_images"
+
+
+async def test_a_server_that_comes_back_is_waited_for(provider: Provider, outside: Outside) -> None:
+    outside.outages = [503, 502]
+    made = await provider.create(outside.archive(twelve_photos()))
+    assert (await provider.ended(made.id))["status"] == "succeeded"
+    assert outside.outages == []
 
 
 async def test_only_real_images_are_counted(provider: Provider, outside: Outside) -> None:

@@ -56,6 +56,7 @@ class Outside:
         self.archives: dict[str, bytes | int] = {}
         self.hooks: list[tuple[dict[str, str], bytes]] = []
         self.answers: list[int] = []
+        self.outages: list[int] = []
 
     def archive(self, content: bytes | int, name: str = "1.zip") -> str:
         self.archives[name] = content
@@ -70,7 +71,7 @@ class Outside:
         return next((body for body in bodies if body["completed_at"]), None)
 
     async def fetch(self, request: Request) -> Response:
-        content = self.archives[request.path_params["name"]]
+        content = self.outages.pop() if self.outages else self.archives[request.path_params["name"]]
         return Response(content) if isinstance(content, bytes) else Response(status_code=content)
 
     async def receive(self, request: Request) -> Response:

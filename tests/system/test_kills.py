@@ -42,7 +42,8 @@ async def test_each_service_may_be_killed_while_a_training_runs(victim: Stack, a
         for service in SERVICES:
             victim.kill(service)
         views = await asyncio.gather(*(people[service].ended(run, 40) for service, run in runs.items()))
-        assert [view["status"] for view in views] == ["ready"] * len(SERVICES)
+        ends = {service: (view["status"], view["summary"]) for service, view in zip(runs, views, strict=True)}
+        assert ends == dict.fromkeys(SERVICES, ("ready", "The model is ready."))
         history = await assert_sound(victim, outside)
         assert {run: paid(history, run) for run in accepted} == dict.fromkeys(accepted, 1)
         for service in SERVICES:

@@ -19,7 +19,9 @@ TRAINABLE = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 _FORMATS = ("JPEG", "PNG", "WEBP")
 _CHUNK = 1 << 20
 _CAPTION_BYTES = 64_000
-_CONNECT_TRIES = 3
+_PAUSES = (0.3, 2.0)
+"""Seconds before the second try and at most; each next pause is half as long again."""
+_PASSING = frozenset({502, 503, 504})
 
 
 class RefusedError(Exception):
@@ -29,22 +31,30 @@ class RefusedError(Exception):
 async def fetch_archive(url: str, settings: SandboxSettings, folder: Path) -> Archive:
     """Fetches and inspects the archive at `url`; nothing is left in `folder`. Raises RefusedError."""
     with tempfile.TemporaryFile(dir=folder) as file:
-        sha256, size = await _download(url, file, settings.max_archive_bytes)
+        sha256, size = await _download(url, file, settings)
         members, captions = await asyncio.to_thread(_inspect, file, settings)
     return Archive(fetched_at=time.time(), bytes=size, sha256=sha256, members=members, captions=captions)
 
 
-async def _download(url: str, file: IO[bytes], limit: int) -> tuple[str, int]:
-    for attempt in range(1, _CONNECT_TRIES + 1):
+async def _download(url: str, file: IO[bytes], settings: SandboxSettings) -> tuple[str, int]:
+    """Tries again while whoever serves the archive is away: here a kill takes both sides, and ours is up first."""
+    deadline, (pause, longest) = time.monotonic() + settings.archive_patience_seconds, _PAUSES
+    while True:
         file.seek(0)
         file.truncate()
         try:
-            return await _download_once(url, file, limit)
+            return await _download_once(url, file, settings.max_archive_bytes)
         except httpx.HTTPError as error:
-            if attempt == _CONNECT_TRIES:
-                raise RefusedError(f"{type(error).__name__} fetching input_images") from error
-            await asyncio.sleep(0.3 * attempt)
-    raise AssertionError("unreachable: the last try returns or raises")
+            if time.monotonic() + pause > deadline:
+                raise RefusedError(f"{_what(error)} fetching input_images") from error
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, longest)
+
+
+def _what(error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"HTTP {error.response.status_code}"
+    return type(error).__name__
 
 
 async def _download_once(url: str, file: IO[bytes], limit: int) -> tuple[str, int]:
@@ -54,6 +64,8 @@ async def _download_once(url: str, file: IO[bytes], limit: int) -> tuple[str, in
         httpx.AsyncClient(follow_redirects=True, timeout=httpx.Timeout(30, connect=5), trust_env=False) as client,
         client.stream("GET", url) as response,
     ):
+        if response.status_code in _PASSING:
+            response.raise_for_status()
         if response.status_code != httpx.codes.OK:
             raise RefusedError(f"HTTP {response.status_code} fetching input_images")
         async for chunk in response.aiter_bytes(_CHUNK):

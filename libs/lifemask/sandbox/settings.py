@@ -46,6 +46,7 @@ class SandboxSettings(BaseSettings):
     queue_seconds: float = Field(0.3, ge=0, description="seconds a training waits before it starts")
     training_seconds: float = Field(4.0, ge=0, description="seconds a training takes once it started")
     weight_bytes: int = Field(2_000_000, ge=10_000, description="size of the weights in bytes, a little less is made")
+    archive_patience_seconds: float = Field(60, ge=0, description="seconds for which an archive's server may be away")
     retention_seconds: float = Field(3600, gt=0, description="seconds after its end that a training's output exists")
     webhook_retry_seconds: float = Field(60, ge=0, description="seconds for which a terminal webhook is retried")
     webhook_timeout_seconds: float = Field(10, gt=0, description="seconds a webhook's receiver may take to answer")
