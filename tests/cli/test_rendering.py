@@ -13,7 +13,7 @@ from lifemask.cli.out import Out
 from lifemask.cli.render import Show
 from lifemask.cli.stages import State, stage_bars
 from lifemask.cli.tables import bars_table, events_table, run_header, runs_table, verdict_line
-from lifemask.cli.training import trace_id
+from lifemask.cli.training import TooFew, show_too_few, trace_id
 from lifemask.cli.views import Counts, Photo, Reason, Run, Training, Uploaded
 
 RUN = Run(
@@ -63,6 +63,16 @@ def test_a_run_on_a_terminal() -> None:
 def test_a_verdict_is_one_line() -> None:
     assert _drawn(verdict_line("a.jpg", usable=True)).split() == ["✓", "a.jpg"]
     assert "too blurry" in _drawn(verdict_line("b.jpg", usable=False, why="The photo is too blurry."))
+
+
+def test_who_has_too_few_photos_reads_what_makes_a_good_set() -> None:
+    console = Console(file=io.StringIO(), width=140)
+    draft = RUN.model_copy(update={"photos": Counts(received=8, usable=6, rejected=2, needed=6)})
+    show_too_few(Out(as_json=False, console=console), TooFew(draft, {"b.jpg": "The photo is too blurry."}))
+    text = console.file.getvalue()  # type: ignore[attr-defined] # a StringIO, as made above
+    assert "What makes a good set of photos" in text
+    assert "Pick the photos yourself" in text
+    assert text.index("too blurry") < text.index("different expressions") < text.index("6 more photos needed")
 
 
 def test_the_event_log_is_a_table() -> None:

@@ -5,6 +5,7 @@ from lifemask.contracts.datasets import DatasetSealed, PhotosValidated
 from lifemask.contracts.envelope import BadEnvelope, Envelope, Record, pack, read_envelope
 from lifemask.contracts.event import Baton, Event, RunEvent, Stage, Value
 from lifemask.contracts.failures import CATALOGUE, Category, Failure, FailureCode, Move
+from lifemask.contracts.guidance import GUIDANCE, Advice, Guidance, Occasion, advice_for
 from lifemask.contracts.ids import Digest, ModelId, PhotoId, RunId, UserId, app_of, new_id, user_id
 from lifemask.contracts.models import ModelReady, ModelRevoked
 from lifemask.contracts.notifications import NotificationDelivered
@@ -34,8 +35,10 @@ __all__ = [
     "BY_TYPE",
     "CATALOGUE",
     "EVENTS",
+    "GUIDANCE",
     "PARTITIONS",
     "TERMINAL",
+    "Advice",
     "BadEnvelope",
     "Baton",
     "Category",
@@ -45,11 +48,13 @@ __all__ = [
     "Event",
     "Failure",
     "FailureCode",
+    "Guidance",
     "ModelId",
     "ModelReady",
     "ModelRevoked",
     "Move",
     "NotificationDelivered",
+    "Occasion",
     "PhotoId",
     "PhotoJudged",
     "PhotoReceived",
@@ -80,6 +85,7 @@ __all__ = [
     "UserId",
     "Value",
     "Verdict",
+    "advice_for",
     "app_of",
     "new_id",
     "pack",

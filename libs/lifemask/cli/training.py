@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from lifemask.cli.client import Api
 from lifemask.cli.journey import Journey
 from lifemask.cli.out import Out
@@ -12,6 +14,7 @@ from lifemask.cli.render import Show
 from lifemask.cli.stops import Code, Failed
 from lifemask.cli.tables import verdict_line
 from lifemask.cli.views import Run
+from lifemask.contracts import Occasion, advice_for
 
 
 class TooFew(Failed):
@@ -55,10 +58,17 @@ async def train_photos(
 
 
 def show_too_few(out: Out, problem: TooFew) -> None:
-    """Why each unfit photo is unfit, and how many more are needed."""
+    """Why each unfit photo is unfit, what makes a good set, and how many more are needed."""
     out.show()
     for name, why in problem.unfit.items():
         out.show(verdict_line(name, usable=False, why=why))
+    for occasion in (Occasion.GOOD_SET, Occasion.PICK_BY_HAND):
+        words = advice_for(occasion)
+        out.show()
+        out.show(Text(words.title, style="bold"))
+        for advice in words.advice:
+            out.show(Text(f"  · {advice.text}"))
+    out.show()
     unfit = [{"name": name, "why": why} for name, why in problem.unfit.items()]
     out.problem(problem.what, problem.next_step, run_id=problem.run.id, needed=problem.run.photos.needed, unfit=unfit)
 

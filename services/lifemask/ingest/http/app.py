@@ -7,7 +7,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from lifemask.ingest.acts.office import Limits, Office
-from lifemask.ingest.http import callbacks, events, handling, objects, photos, runs, uploads, users
+from lifemask.ingest.http import callbacks, events, guidance, handling, objects, photos, runs, uploads, users
 from lifemask.ingest.http.guard import CallersTrace, SecurityHeaders, TimeLimit
 from lifemask.ingest.http.places import Places
 
@@ -36,7 +36,7 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
     app.state.office = office
     app.state.uploads = Places(limits.uploads_max)
     app.state.streams = Places(limits.streams_max)
-    for module in (runs, photos, uploads, events, users, objects, callbacks):
+    for module in (runs, photos, uploads, events, users, objects, callbacks, guidance):
         app.include_router(module.router)
     handling.install(app)
     app.add_middleware(TimeLimit, seconds=limits.request_timeout.total_seconds())
