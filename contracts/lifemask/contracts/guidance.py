@@ -70,7 +70,7 @@ GUIDANCE: Final[tuple[Guidance, ...]] = (
     _guidance(
         Occasion.PERMISSION_IOS,
         "Allow access to your photos on iPhone or iPad",
-        open_settings="In Settings, open Apps, find this app and tap Photos. Older iPhones list apps in Settings itself.",
+        open_settings="In Settings, open Apps, find this app and tap Photos. Older iPhones list apps in Settings.",
         full_access="Choose Full Access to let the app propose photos, or Limited Access to share only those you pick.",
         extend_selection="With Limited Access, tap Edit Selected Photos to add more.",
         without_access="You can also pick photos one by one without allowing anything: use the photo picker.",
