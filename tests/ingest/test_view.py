@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifemask.contracts import (
@@ -88,12 +88,14 @@ def arrivals(draw: st.DrawFn) -> list[RunEvent]:
     return [*came, *(each for each in again if not isinstance(each, RunStalled | NotificationDelivered))]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(arrivals())
 def test_every_order_across_topics_ends_in_the_same_view(came: Sequence[RunEvent]) -> None:
     ending = next(each for each in came if isinstance(each, tuple(type(end) for end in ENDINGS)))
     assert shown(*came) == shown(*STORY, ending)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(arrivals())
 def test_the_status_never_goes_back(came: Sequence[RunEvent]) -> None:
     views = [shown(*came[:seen]) for seen in range(len(came) + 1)]

@@ -4,7 +4,7 @@ Whatever asks the object store raises the bus's own exceptions: Retryable when i
 refuses us. Sizes are bytes, times carry a zone.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -244,6 +244,25 @@ class Targets(Protocol):
 
     async def take(self, promised: Promised, chunks: AsyncIterator[bytes]) -> None:
         """Streams the file in. Raises NotAsAnnounced, SlotTaken."""
+
+
+class AddressRefused(Exception):
+    """No https address of a public server."""
+
+
+class FetchFailed(Exception):
+    """The file could not be fetched; `passing` when another try may help."""
+
+    def __init__(self, *, passing: bool) -> None:
+        super().__init__("passing" if passing else "final")
+        self.passing = passing
+
+
+class Web(Protocol):
+    """Other people's web servers."""
+
+    def read(self, url: str) -> AsyncGenerator[bytes, None]:
+        """Streams what lies at a URL. Raises AddressRefused or FetchFailed."""
 
 
 class SecretUnavailable(Exception):

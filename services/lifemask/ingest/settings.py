@@ -63,6 +63,13 @@ class IngestSettings(ServiceSettings):
     takeover_at_once: int = Field(default=4, ge=1, le=64)
     """Objects of one announced upload under way at once."""
 
+    url_door_allow: tuple[str, ...] = ()
+    """Hosts (`name:port`, JSON list) that photos may be fetched from wherever they are, also by http: for tests."""
+    fetch_at_once: int = Field(default=4, ge=1, le=64)
+    """URLs of one request under way at once."""
+    fetch_seconds: float = Field(default=60, gt=0)
+    """Longest time for one file of a URL."""
+
     @property
     def limits(self) -> Limits:
         """The limits as the acts use them."""
@@ -85,6 +92,7 @@ class IngestSettings(ServiceSettings):
             stream_heartbeat=timedelta(seconds=self.stream_heartbeat),
             streams_max=self.streams_max,
             uploads_max=self.uploads_max,
+            fetch_at_once=self.fetch_at_once,
             takeover_at_once=self.takeover_at_once,
         )
 

@@ -1,7 +1,7 @@
 """From settings to the running ingest."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -19,6 +19,7 @@ from lifemask.ingest.adapters.replicate import ReplicateSecrets
 from lifemask.ingest.adapters.spans import TelemetrySpans
 from lifemask.ingest.adapters.store import StoredIncoming, StoredLeftovers, StoredNames, StoredOriginals, StoredPapers
 from lifemask.ingest.adapters.targets import StoredTargets
+from lifemask.ingest.adapters.web import GuardedWeb
 from lifemask.ingest.adapters.writing import RowWriter
 from lifemask.ingest.handlers import HANDLERS
 from lifemask.ingest.handlers.following import on_end
@@ -35,9 +36,10 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
     async with (
         open_objects(settings.objects) as objects,
         _provider(settings) as http,
+        aclosing(GuardedWeb(settings.url_door_allow, settings.fetch_seconds)) as web,
         open_bus("ingest", Stage.REQUEST, settings) as bus,
     ):
-        office = _office(settings, objects, http, bus)
+        office = _office(settings, objects, http, web, bus)
         yield bus.serve(
             HANDLERS,
             app=create_app(office, settings.cors_origins),
@@ -56,7 +58,9 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
         )
 
 
-def _office(settings: IngestSettings, objects: ObjectStore, http: httpx.AsyncClient, bus: Bus) -> Office:
+def _office(
+    settings: IngestSettings, objects: ObjectStore, http: httpx.AsyncClient, web: GuardedWeb, bus: Bus
+) -> Office:
     tokens = Tokens(load_secret(settings.keys))
     return Office(
         desk=TracedDesk(bus),
@@ -64,6 +68,7 @@ def _office(settings: IngestSettings, objects: ObjectStore, http: httpx.AsyncCli
         originals=StoredOriginals(objects),
         incoming=StoredIncoming(objects),
         targets=StoredTargets(objects, tokens, settings.public_url),
+        web=web,
         names=StoredNames(objects, bus.rows),
         papers=StoredPapers(objects),
         custody=UploadCustody(objects),

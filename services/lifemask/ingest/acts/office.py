@@ -18,6 +18,7 @@ from lifemask.ingest.ports import (
     Papers,
     Runs,
     Targets,
+    Web,
 )
 from lifemask.ingest.receiving import Receiver
 
@@ -58,6 +59,7 @@ class Limits:
     streams_max: int = 500
     uploads_max: int = 64
     takeover_at_once: int = 4
+    fetch_at_once: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Office:
     originals: Originals
     incoming: Incoming
     targets: Targets
+    web: Web
     names: Names
     papers: Papers
     custody: Custody

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 from lifemask.bus.outcomes import Keep
 from lifemask.contracts import PhotoReceived, new_id, photo_id_of
+from lifemask.contracts.runs import Door
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.domain import photos as answer
 from lifemask.ingest.domain.photos import PhotoResult, PhotoView, show_photo
@@ -12,7 +13,7 @@ from lifemask.ingest.receiving import TooLarge, TooSmall
 
 
 async def receive_photo(
-    office: Office, user_id: str, run_id: str, name: str, chunks: AsyncIterator[bytes]
+    office: Office, user_id: str, run_id: str, name: str, chunks: AsyncIterator[bytes], *, door: Door = "http"
 ) -> PhotoResult:
     """What became of one file called `name`. Raises what the store, the database or `chunks` raise."""
     photo_id, limits = new_id(), office.limits
@@ -22,7 +23,7 @@ async def receive_photo(
         return answer.too_large(name, limits.photo_bytes_max)
     except TooSmall:
         return answer.too_small(name, limits.photo_bytes_min)
-    row = NewPhoto(user_id, run_id, photo_id, seen.sha256, seen.bytes, seen.media_type, limits.photos_max)
+    row = NewPhoto(user_id, run_id, photo_id, seen.sha256, seen.bytes, seen.media_type, limits.photos_max, door)
     event = PhotoReceived(
         user_id=user_id, run_id=run_id, photo_id=photo_id, bytes=seen.bytes, commitment=seen.commitment
     )

@@ -154,6 +154,28 @@ def closed(name: str) -> PhotoResult:
     )
 
 
+def no_address(name: str) -> PhotoResult:
+    """The URL is no public https address."""
+    return PhotoResult(
+        name=name,
+        status=UploadStatus.REFUSED,
+        code="url_refused",
+        sentence="This address is not fetched: it must be https on a public server.",
+        next_step="Send the file itself, or an https URL that anybody can open.",
+    )
+
+
+def not_fetched(name: str) -> PhotoResult:
+    """The URL did not give the file."""
+    return PhotoResult(
+        name=name,
+        status=UploadStatus.REFUSED,
+        code="url_failed",
+        sentence="The file could not be fetched from its address.",
+        next_step="Check that the URL opens without signing in and send it again, or send the file itself.",
+    )
+
+
 def _refused(name: str, verdict: Verdict, next_step: str) -> PhotoResult:
     return PhotoResult(
         name=name, status=UploadStatus.REFUSED, code=verdict.value, sentence=sentence(verdict), next_step=next_step

@@ -5,18 +5,20 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
 from lifemask.contracts.ids import UUID7_PATTERN
 from lifemask.ingest.acts.drafts import load, remove_photo
+from lifemask.ingest.acts.fetching import fetch_photos
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.acts.photos import receive_photo, shown_photos
-from lifemask.ingest.acts.refusals import DraftClosed
+from lifemask.ingest.acts.refusals import DraftClosed, TooManyPhotos
 from lifemask.ingest.acts.targets import take_arrived
 from lifemask.ingest.domain.photos import PhotoResult, PhotoView, Shown, UploadStatus, plain_name
 from lifemask.ingest.domain.view import PhotosView, show_run
 from lifemask.ingest.http.auth import SECURED, Owner, RunPath, TheOffice, answers
-from lifemask.ingest.http.bodies import chunks
+from lifemask.ingest.http.bodies import chunks, read_json
 from lifemask.ingest.http.multipart import BadMultipart, boundary_of, parts
 from lifemask.ingest.http.places import Places
 from lifemask.ingest.http.problems import Problem
@@ -32,10 +34,26 @@ _BODY: Final[dict[str, Any]] = {
                     "type": "object",
                     "properties": {"photos": {"type": "array", "items": {"type": "string", "format": "binary"}}},
                 }
-            }
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "description": "https URLs on public servers, fetched by us",
+                    "properties": {"urls": {"type": "array", "items": {"type": "string", "format": "uri"}}},
+                    "required": ["urls"],
+                }
+            },
         },
     }
 }
+
+
+class PhotoUrls(BaseModel):
+    """Where photos are to be fetched from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    urls: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=2048)], ...], Field(min_length=1)]
 
 
 class UploadAnswer(Shown):
@@ -53,12 +71,19 @@ class PhotoPage(Shown):
 
 @router.post("", openapi_extra=SECURED | _BODY, responses=answers(400, 401, 404, 408, 409, 413, 415, 422, 429))
 async def add(request: Request, office: TheOffice, owner: Owner, run: RunPath) -> UploadAnswer:
-    """Takes files of any field name. A file that is refused stops no other; the same file twice counts once."""
-    boundary = _boundary(request)
+    """Takes files of any field name, or fetches them from https URLs.
+
+    A file that is refused stops no other; the same file twice counts once.
+    """
+    by_url = request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+    boundary = b"" if by_url else _boundary(request)
     if not (await load(office, owner, run))[0].is_draft:
         raise DraftClosed(run)
     with _places(request).one():
-        results = await _receive(request, office, owner, run, boundary)
+        if by_url:
+            results = await _fetch(request, office, owner, run)
+        else:
+            results = await _receive(request, office, owner, run, boundary)
     if not results:
         raise _damaged("there is no file in it", run, results)
     numbers = show_run(*await load(office, owner, run), office.limits.photos_min).photos
@@ -79,6 +104,16 @@ async def take_out(
 ) -> None:
     """Takes a photo out of a draft and deletes it."""
     await remove_photo(office, owner, run, photo)
+
+
+async def _fetch(request: Request, office: Office, owner: str, run: str) -> list[PhotoResult]:
+    limits = office.limits
+    given = await read_json(request, PhotoUrls, limits.json_bytes_max, limits.upload_idle.total_seconds())
+    if len(given.urls) > limits.photos_max:
+        raise TooManyPhotos(run, limits.photos_max)
+    results = await fetch_photos(office, owner, run, given.urls)
+    await _keep_names(office, owner, run, results)
+    return results
 
 
 async def _receive(request: Request, office: Office, owner: str, run: str, boundary: bytes) -> list[PhotoResult]:
