@@ -1,7 +1,7 @@
 """Uploads that apps announce on Kafka: taken over, sealed, and every one of them answered."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.doors.upstream import USER, Upstream, packed, uploaded
@@ -20,6 +20,7 @@ from lifemask.contracts import (
 )
 from lifemask.custody import Chain
 from lifemask.custody.steps import UPLOAD
+from lifemask.ingest.adapters.sweep import sweep
 from lifemask.objects import keys
 from lifemask.testkit.events import an_event
 
@@ -159,6 +160,14 @@ async def test_a_takeover_cut_off_anywhere_seals_the_same_bytes(world: World, up
     link = await Chain(upstream.objects).open(UPLOAD, accepted.statement, USER, event.run_id)
     assert len(link.manifest.photos) == 12
     assert len([key for key in world.objects if "/original/" in key]) == 12
+
+
+async def test_uploads_that_are_never_announced_are_swept(upstream: Upstream) -> None:
+    await upstream.put("up-1", photos=2)
+    now = datetime.now(UTC)
+    assert await sweep(upstream.objects, now - timedelta(days=7)) == 0
+    assert await sweep(upstream.objects, now + timedelta(minutes=1)) == 2
+    assert upstream.incoming == []
 
 
 async def test_ids_of_photos_follow_from_run_and_object() -> None:

@@ -11,6 +11,9 @@ from lifemask.contracts.ids import NAME_PATTERN, USER_PATTERN, UUID7_PATTERN
 Key = NewType("Key", str)
 """Path of one object, folders separated by `/`, relative to the bucket."""
 
+INCOMING: Final = "incoming/"
+"""Everything that apps may write."""
+
 _USER: Final = re.compile(USER_PATTERN)
 _UUID: Final = re.compile(UUID7_PATTERN)
 _NAME: Final = re.compile(NAME_PATTERN)

@@ -43,6 +43,8 @@ class IngestSettings(ServiceSettings):
     """Until a draft that nobody submitted is closed."""
     originals_hours: float = Field(default=24, ge=0)
     """How long originals stay after the run's end."""
+    incoming_days: float = Field(default=7, gt=0)
+    """How long objects of the incoming prefix stay that no run takes over."""
     sealing_retry: float = Field(default=30, gt=0)
     """When a submission that was interrupted is finished by itself."""
     sealing_deadline: float = Field(default=3600, gt=0)

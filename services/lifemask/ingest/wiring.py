@@ -18,6 +18,7 @@ from lifemask.ingest.adapters.postgres import PostgresRuns
 from lifemask.ingest.adapters.replicate import ReplicateSecrets
 from lifemask.ingest.adapters.spans import TelemetrySpans
 from lifemask.ingest.adapters.store import StoredIncoming, StoredLeftovers, StoredNames, StoredOriginals, StoredPapers
+from lifemask.ingest.adapters.sweep import sweeping
 from lifemask.ingest.adapters.targets import StoredTargets
 from lifemask.ingest.adapters.web import GuardedWeb
 from lifemask.ingest.adapters.writing import RowWriter
@@ -37,6 +38,7 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
         open_objects(settings.objects) as objects,
         _provider(settings) as http,
         aclosing(GuardedWeb(settings.url_door_allow, settings.fetch_seconds)) as web,
+        sweeping(objects, timedelta(days=settings.incoming_days)),
         open_bus("ingest", Stage.REQUEST, settings) as bus,
     ):
         office = _office(settings, objects, http, web, bus)
