@@ -17,7 +17,9 @@ from tests.image_validator.policies import POLICY
 from lifemask.contracts import Verdict, sentence
 from lifemask.image_validator.adapters import heif
 from lifemask.image_validator.adapters.boxes import Malformed
+from lifemask.image_validator.adapters.cleaning import cleaned as in_srgb
 from lifemask.image_validator.adapters.imaging import examine, open_imaging
+from lifemask.image_validator.adapters.nclx import profile_of
 from lifemask.image_validator.domain.photo import Examined, Kind
 
 SIZE = (600, 800)
@@ -247,3 +249,22 @@ def test_damage_is_a_verdict_and_never_an_exception() -> None:
             for place in chance.integers(12, reach, 6):
                 broken[place] = int(chance.integers(0, 256))
             assert isinstance(seen(bytes(broken)), Examined)
+
+
+@pytest.mark.parametrize(
+    ("signal", "expected"), [(0.58, (240, 248)), (0.75, (253, 255)), (0.0, (0, 0)), (0.40, (90, 125))]
+)
+def test_light_in_nits_is_shown_as_on_paper(signal: float, expected: tuple[int, int]) -> None:
+    """A PQ signal of 0.58 is paper white (203 nits), 0.75 a highlight of 1000 nits, 0.40 skin in the shade."""
+    profile = profile_of(9, 16)
+    assert profile is not None
+    picture = Image.new("RGB", (8, 8), (round(255 * signal),) * 3)
+    picture.info["icc_profile"] = profile
+    low, high = expected
+    pixel = in_srgb(picture, 64).getpixel((4, 4))
+    assert isinstance(pixel, tuple)
+    assert low <= min(pixel) <= max(pixel) <= high
+
+
+def test_srgb_and_unknown_code_points_need_no_profile() -> None:
+    assert {profile_of(1, 13), profile_of(2, 2), profile_of(1, 1), profile_of(1, 18)} == {None}
