@@ -107,8 +107,9 @@ class World:
     async def keep_clean(self, photo: Photo, jpeg: bytes) -> None:
         self.clean[photo.photo_id] = jpeg
 
-    async def drop_clean(self, photo: Photo) -> None:
+    async def forget(self, photo: Photo) -> None:
         self.clean.pop(photo.photo_id, None)
+        self.verdicts.pop(photo.photo_id, None)
 
     async def keep_verdict(self, photo: Photo) -> None:
         self.verdicts[photo.photo_id] = document_of(photo, POLICY)

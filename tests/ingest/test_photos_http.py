@@ -88,6 +88,7 @@ async def test_a_photo_can_be_taken_out_of_a_draft(world: World) -> None:
     assert (await world.http.delete(path)).status_code == 404
     assert (await world.facts())[-1] == PhotoRemoved(user_id="acme.u1", run_id=run, photo_id=photos[0])
     assert not any(photos[0] in key for key in world.objects)
+    assert list(json.loads((world.folder / f"users/acme.u1/runs/{run}/names.json").read_text())) == [photos[1]]
     assert (await world.view(run))["photos"]["received"] == 1
     (result,) = await world.upload(run, ("0.jpg", photo(0)))
     assert result["status"] == "received"

@@ -62,7 +62,7 @@ async def remove_photo(event: PhotoRemoved, *, gallery: Gallery, photos: Photos,
         return []
     known = album.photos.get(event.photo_id) or gone(event.user_id, event.run_id, event.photo_id, album.next_place)
     removed = replace(known, removed=True, similar_to=None)
-    await gallery.drop_clean(removed)
+    await gallery.forget(removed)
     others = [photo for photo in album.present if photo.photo_id != event.photo_id]
     return [Keep(removed), *await _tell(compare(others, policy), album, gallery)]
 

@@ -40,8 +40,8 @@ class Gallery(Protocol):
     async def keep_clean(self, photo: Photo, jpeg: bytes) -> None:
         """Stores the clean photo; the same again is fine."""
 
-    async def drop_clean(self, photo: Photo) -> None:
-        """Removes the clean photo; one that is not there is fine."""
+    async def forget(self, photo: Photo) -> None:
+        """Removes the clean photo and what was measured; either may not be there."""
 
     async def keep_verdict(self, photo: Photo) -> None:
         """Stores measurements, thresholds and verdicts as JSON, in place of an earlier one."""

@@ -109,6 +109,9 @@ class Names(Protocol):
     async def add(self, user_id: str, run_id: str, names: Mapping[str, str]) -> None:
         """Adds names by photo id; safe beside other additions to the same run."""
 
+    async def forget(self, user_id: str, run_id: str, photo_id: str) -> None:
+        """Takes one photo's name out; one that is not there is fine."""
+
     async def read(self, user_id: str, run_id: str) -> Mapping[str, str]:
         """Names by photo id; empty when there are none (any more)."""
 

@@ -52,6 +52,7 @@ async def remove_photo(office: Office, user_id: str, run_id: str, photo_id: str)
     except NotADraft:
         raise DraftClosed(run_id) from None
     await office.originals.remove(user_id, run_id, photo_id)
+    await office.names.forget(user_id, run_id, photo_id)
 
 
 async def cancel(office: Office, user_id: str, run_id: str) -> bool:

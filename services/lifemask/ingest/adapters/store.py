@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 import structlog
@@ -70,11 +70,23 @@ class StoredNames:
         self._writers = asyncio.Semaphore(_NAMES_AT_ONCE)
 
     async def add(self, user_id: str, run_id: str, names: Mapping[str, str]) -> None:
+        async with self._alone(user_id, run_id):
+            await self._write(user_id, run_id, {**await self.read(user_id, run_id), **names})
+
+    async def forget(self, user_id: str, run_id: str, photo_id: str) -> None:
+        async with self._alone(user_id, run_id):
+            known = await self.read(user_id, run_id)
+            if photo_id in known:
+                await self._write(user_id, run_id, {key: name for key, name in known.items() if key != photo_id})
+
+    @asynccontextmanager
+    async def _alone(self, user_id: str, run_id: str) -> AsyncIterator[None]:
         async with self._writers, self._rows.reading(user_id) as connection:
             await connection.execute("select pg_advisory_xact_lock(hashtextextended('names/' || $1, 0))", run_id)
-            known = await self.read(user_id, run_id)
-            body = json.dumps({**known, **names}, ensure_ascii=False).encode()
-            await self._objects.put(keys.names(user_id, run_id), body)
+            yield
+
+    async def _write(self, user_id: str, run_id: str, names: Mapping[str, str]) -> None:
+        await self._objects.put(keys.names(user_id, run_id), json.dumps(names, ensure_ascii=False).encode())
 
     async def read(self, user_id: str, run_id: str) -> Mapping[str, str]:
         try:
