@@ -43,6 +43,10 @@ def test_a_draft_that_nobody_submitted_is_not_called_a_request() -> None:
     assert "on request" not in letter.text
 
 
+def test_a_failure_that_cost_nothing_speaks_of_no_cost() -> None:
+    assert "Cost" not in write(FAILED.model_copy(update={"cost_usd": None}), NAMED).text
+
+
 def test_a_model_that_is_not_on_the_hub_names_no_repository() -> None:
     letter = write(READY.model_copy(update={"hub_repo": None, "hub_commit": None}), NAMED)
     assert "repository" not in letter.text

@@ -77,7 +77,7 @@ def _about(fact: Fact, name: str, called: Called) -> tuple[str, tuple[Section, .
         case RunRejected():
             return f"{name} needs more photos", (*_story(*_told(fact)), *_photos(fact))
         case RunFailed():
-            return f"{name} could not be made", _story(*_told(fact))
+            return f"{name} could not be made", (*_story(*_told(fact)), *_cost(fact))
         case RunCanceled():
             return f"{name} was cancelled", _story(*_cancelled(fact))
     return f"{name} is delayed", _story(*_told(fact))
@@ -91,6 +91,10 @@ def _told(fact: "RunRejected | RunFailed | Fact") -> tuple[str, Move, str]:
     """The catalogue's own words, which everybody else shows as well."""
     assert not isinstance(fact, ModelReady | RunCanceled)
     return fact.failure.what, fact.failure.move, fact.failure.next_step
+
+
+def _cost(fact: RunFailed) -> tuple[Section, ...]:
+    return (("Cost", (f"The training provider bills ${fact.cost_usd}.",)),) if fact.cost_usd else ()
 
 
 def _cancelled(fact: RunCanceled) -> tuple[str, Move, str]:
