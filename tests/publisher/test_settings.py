@@ -1,5 +1,8 @@
 """Wrong settings are named at the start."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -12,6 +15,18 @@ def test_the_hub_needs_a_namespace() -> None:
     with pytest.raises(ValidationError, match="LIFEMASK_HF_NAMESPACE"):
         PublisherSettings(hf_namespace="")
     assert PublisherSettings(hf_namespace="", hub_publish=False).hf_namespace == ""
+
+
+def test_settings_that_do_not_go_together_are_told_in_one_line() -> None:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("LIFEMASK_")}
+    process = subprocess.run(
+        [sys.executable, "-m", "lifemask.publisher"], env=own, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert process.returncode == 3
+    assert process.stderr == (
+        "publisher: set LIFEMASK_HF_NAMESPACE to the account that owns the models on the hub, "
+        "or LIFEMASK_HUB_PUBLISH=false to keep them in the model store alone\n"
+    )
 
 
 def test_the_hubs_own_variables_keep_their_names(monkeypatch: pytest.MonkeyPatch) -> None:

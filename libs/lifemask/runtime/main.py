@@ -64,7 +64,10 @@ def _complaints(settings_type: type[ServiceSettings], problem: ValidationError |
         yield f"a setting cannot be read: {problem}"
         return
     for error in problem.errors():
-        name = str(error["loc"][0]) if error["loc"] else ""
+        if not error["loc"]:  # several settings that do not go together; the message names them
+            yield error["msg"].removeprefix("Value error, ")
+            continue
+        name = str(error["loc"][0])
         if name in settings_type.model_fields:
             name = f"{settings_type.model_config.get('env_prefix', '')}{name}"
         yield f"setting {name.upper()}: {error['msg']}"
