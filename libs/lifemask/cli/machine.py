@@ -48,6 +48,11 @@ class Machine:
             "pid": os.getpid(),
         }
 
+    def for_people(self) -> dict[str, Any]:
+        """The same with what may be elsewhere after the next start."""
+        kept = {"postgres": self.postgres, "objects": self.objects, "data": str(self.data)}
+        return self.for_clients() | {"kafka": self.kafka} | kept
+
 
 @asynccontextmanager
 async def running(environment: Environment, data: Path, console: Console, *, port: int = 0) -> AsyncIterator[Machine]:

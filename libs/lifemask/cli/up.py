@@ -39,7 +39,7 @@ async def _up(out: Out, data: Path, port: int) -> Code:
             out.show()
             out.show(facts_table(address_rows(machine)))
             out.show("\n  Ctrl-C stops everything. Try: [bold]lifemask train DIR --user me --trigger-word TOK[/]\n")
-            out.fact("ready", **machine.for_clients())
+            out.fact("ready", **machine.for_people())
             failure = await machine.supervisor.wait_failed()
             raise Failed(f"A part cannot go on: {failure}", f"The logs are in {machine.data / 'logs'}.")
     except Interrupted:
