@@ -24,7 +24,7 @@ _NOTICE_BYTES: Final = 512 * 1024
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """Writes dead letters of one service; they are inspected, replayed and discarded in the inbox, not in the topic."""
+    """Writes dead letters of one service; the inbox row is the letter, the record in the topic only tells of it."""
 
     pool: Pool
     outbound: Outbound
