@@ -6,21 +6,21 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from uuid import uuid4
 
 import asyncpg
 import pytest
+from tests.databases import Databases, Kind
 from tools.s3 import running_s3
 from xdist.remote import Producer  # type: ignore[import-untyped]  # published without types
 from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]  # likewise
 
-from lifemask.bus.migrate import migrate
 from lifemask.bus.roles import role_of, schema_of
 from lifemask.bus.rows import Pool
 from lifemask.cli.embedded.postgres import running_postgres
 
 SYSTEM = "tests/system/"
-Migrated = Callable[[str], Awaitable[Pool]]
+MakeDatabase = Callable[..., Awaitable[str]]
+Migrated = Callable[..., Awaitable[Pool]]
 
 
 class OneSystem(LoadGroupScheduling):  # type: ignore[misc]  # likewise
@@ -64,48 +64,34 @@ def s3_environment() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def templates(postgres: str) -> dict[str, str]:
-    """Names of databases migrated for one service, from which each test's database is copied."""
-    return {}
+def databases(postgres: str) -> Databases:
+    return Databases(postgres)
 
 
 @pytest.fixture
-async def database(postgres: str, templates: dict[str, str]) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
-    """Makes a fresh database, migrated for a service; returns the DSN of the service's own role."""
-    made: list[str] = []
-    admin = await asyncpg.connect(postgres)
+async def database(databases: Databases) -> AsyncIterator[MakeDatabase]:
+    """Gives an empty database, migrated for a service; returns the DSN of the service's own role."""
+    taken: list[tuple[Kind, str]] = []
 
-    async def make(service: str) -> str:
-        if service not in templates:
-            name = f"template_{schema_of(service)}_{uuid4().hex[:8]}"
-            await admin.execute(f"create database {name}")
-            await migrate(_dsn(postgres, "postgres", name), [service])
-            templates[service] = name
-        made.append(f"test_{uuid4().hex}")
-        await admin.execute(f"create database {made[-1]} template {templates[service]}")
-        return _dsn(postgres, role_of(service), made[-1])
+    async def make(service: str, extra: str = "") -> str:
+        kind = Kind(service, extra)
+        taken.append((kind, await databases.take(kind)))
+        return databases.dsn(taken[-1][1], role_of(service))
 
     yield make
-    for name in made:
-        await admin.execute(f"drop database {name} with (force)")
-    await admin.close()
+    for kind, name in taken:
+        await databases.give_back(kind, name)
 
 
 @pytest.fixture
-async def migrated(database: Callable[[str], Awaitable[str]]) -> AsyncIterator[Migrated]:
-    """Makes a fresh database for a service and opens a pool with the service's role and search path."""
+async def migrated(database: MakeDatabase) -> AsyncIterator[Migrated]:
+    """Gives an empty database and opens a pool with the service's role and search path."""
     async with AsyncExitStack() as stack:
 
-        async def make(service: str) -> Pool:
-            dsn = await database(service)
+        async def make(service: str, extra: str = "") -> Pool:
+            dsn = await database(service, extra)
             return await stack.enter_async_context(
                 asyncpg.create_pool(dsn, min_size=1, max_size=8, server_settings={"search_path": schema_of(service)})
             )
 
         yield make
-
-
-def _dsn(admin: str, role: str, name: str) -> str:
-    """The same server as another role and with another database."""
-    query = admin.partition("?")[2]
-    return f"postgresql://{role}@/{name}?{query}"

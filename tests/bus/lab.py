@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-import asyncpg
-
 from lifemask.bus.inbound import Raw
 from lifemask.bus.outcomes import Keep, Later, OnEnd, Outcome, Reminder, Route, Turn, on
 from lifemask.bus.rows import Connection, Pool
@@ -162,17 +160,13 @@ def record(event: Event, name: str | None = None) -> Raw:
     return Raw(packed.topic, f"{packed.topic}/0/{new_id()}", packed.key, packed.value, list(packed.headers))
 
 
-async def add_notes(pool: Pool, admin: str) -> None:
-    """The lab's own domain table, protected as every domain table is."""
-    connection = await asyncpg.connect(admin)
-    mine = "user_id = nullif(current_setting('lifemask.user', true), '')"
-    await connection.execute(
-        f"""set search_path to packager;
-            create table note (user_id text not null check (user_id <> ''), text text not null,
-                               at bigint generated always as identity);
-            alter table note enable row level security;
-            alter table note force row level security;
-            create policy own_rows on note using ({mine}) with check ({mine});
-            grant select, insert on note to lifemask_packager"""
-    )
-    await connection.close()
+_MINE = "user_id = nullif(current_setting('lifemask.user', true), '')"
+NOTES = f"""
+create table note (user_id text not null check (user_id <> ''), text text not null,
+                   at bigint generated always as identity);
+alter table note enable row level security;
+alter table note force row level security;
+create policy own_rows on note using ({_MINE}) with check ({_MINE});
+grant select, insert on note to lifemask_packager
+"""
+"""The lab's own domain table, protected as every domain table is."""
