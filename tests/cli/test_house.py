@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lifemask.cli.house import announced, make_keys, occupied
+from lifemask.cli.machine import without_password
 from lifemask.cli.ports import choose_ports
 from lifemask.cli.stops import Missing
 from lifemask.cli.whereabouts import Whereabouts
@@ -59,3 +60,17 @@ def test_ports_are_kept_while_they_are_free(tmp_path: Path) -> None:
             choose_ports(("a",), tmp_path, {"a": first["a"]})
     (tmp_path / "ports.json").write_text(json.dumps({"a": "no port", "b": 99999}))
     assert set(choose_ports(("a", "b"), tmp_path)) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("dsn", "shown"),
+    [
+        ("postgresql://ann:s3cret@db:5432/life", "postgresql://ann@db:5432/life"),
+        ("postgresql://ann@db/life?sslmode=require&password=s3cret", "postgresql://ann@db/life?sslmode=require"),
+        ("postgresql://postgres@/postgres?host=/run/pg", "postgresql://postgres@/postgres?host=/run/pg"),
+        ("postgresql:///life?password=s3cret", "postgresql:///life"),
+        ("", ""),
+    ],
+)
+def test_a_database_is_shown_without_its_password(dsn: str, shown: str) -> None:
+    assert without_password(dsn) == shown

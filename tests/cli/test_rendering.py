@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from lifemask.cli.demo_end import folded
+from lifemask.cli.demo_end import folded, shown_text
 from lifemask.cli.eventlog import Logged
 from lifemask.cli.out import Out
 from lifemask.cli.render import Show
@@ -153,3 +153,8 @@ def test_the_trace_follows_from_the_run() -> None:
 
 def _logged(topic: str, ce_type: str, facts: dict[str, object]) -> Logged:
     return Logged(topic, "demo.me", ce_type, "test", "1", datetime(2026, 1, 1, tzinfo=UTC), RUN.id, facts)
+
+
+def test_a_mail_is_shown_whole_but_for_its_footer() -> None:
+    lines = [f"line {number}" for number in range(30)]
+    assert shown_text({"text": "\r\n\r\n".join(lines) + "\r\n\r\n-- \r\nRun 1.\r\n"}) == "\n".join(lines)

@@ -20,7 +20,6 @@ from lifemask.contracts.ids import user_id
 _PATIENCE: Final = 10.0
 """Seconds for the mail and its event, which follow the terminal fact."""
 _POLL: Final = 0.1
-_MAIL_LINES: Final = 8
 _MOST_ALIKE: Final = 3
 
 
@@ -36,7 +35,7 @@ async def tell_the_end(out: Out, machine: Machine, run: Run, *, user: str, conta
     out.show("\n[bold]Event log[/]")
     out.show(events_table(folded(events)))
     out.show("\n[bold]Mail[/]")
-    out.show(facts_table({"to": contact, "subject": mail["subject"], "text": _first_lines(mail)} if mail else {}))
+    out.show(facts_table({"to": contact, "subject": mail["subject"], "text": shown_text(mail)} if mail else {}))
     out.show("\n[bold]Model[/]" if run.model else "\n[bold]Run[/]")
     out.show(facts_table(rows))
 
@@ -94,6 +93,7 @@ async def _mail(machine: Machine, contact: str) -> dict[str, Any] | None:
     return next((mail for mail in reversed(mails) if contact in mail["to"]), None)
 
 
-def _first_lines(mail: dict[str, Any]) -> str:
-    lines = [line for line in str(mail.get("text") or "").splitlines() if line.strip()]
-    return "\n".join(lines[:_MAIL_LINES])
+def shown_text(mail: dict[str, Any]) -> str:
+    """A mail's text without empty lines and footer."""
+    text = str(mail.get("text") or "").replace("\r\n", "\n").partition("\n-- \n")[0]
+    return "\n".join(line for line in text.splitlines() if line.strip())

@@ -75,6 +75,15 @@ async def running(environment: Environment, data: Path, console: Console, *, por
             raise Missing(f"Lifemask did not start: {error}", f"The logs are in {home / 'logs'}.") from None
 
 
+def without_password(dsn: str) -> str:
+    """A database's address that may be shown."""
+    scheme, mark, rest = dsn.partition("://")
+    place, question, query = rest.partition("?")
+    user, at, host = place.rpartition("@")
+    shown = "&".join(each for each in query.split("&") if not each.startswith("password="))
+    return f"{scheme}{mark}{user.partition(':')[0]}{at}{host}{question if shown else ''}{shown}"
+
+
 def _describe(environment: Environment, data: Path, ports: dict[str, int], key: str, supervisor: Supervisor) -> Machine:
     parts = Parts.of(environment)
     told = service_environment(environment, data, ports)
@@ -90,7 +99,9 @@ def _describe(environment: Environment, data: Path, ports: dict[str, int], key: 
             if name not in {"replicate", "hub", "files", "smtp"}
         },
         kafka=environment.get("LIFEMASK_KAFKA") or address_in(data / "run" / "kafka.ready") or "",
-        postgres=environment.get("LIFEMASK_POSTGRES") or address_in(data / "run" / "postgres.ready") or "",
+        postgres=without_password(environment.get("LIFEMASK_POSTGRES", ""))
+        or address_in(data / "run" / "postgres.ready")
+        or "",
         objects=told["LIFEMASK_OBJECTS"],
         topic_prefix=told["LIFEMASK_TOPIC_PREFIX"],
         sandbox=_sandbox(parts, ports),
