@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -10,15 +10,12 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 
-class Ready(Protocol):
-    """What a readiness report offers; a dataclass whose fields are shown."""
-
-    def ready(self, watchdog: float) -> bool:
-        """Whether the service does its work, given the longest silence allowed (seconds)."""
-
-
 def health_app(name: str, readiness: Callable[[], Awaitable[Any]], watchdog: float, app: Any = None) -> Starlette:
-    """The ASGI app of a service: health first, then everything of `app`."""
+    """The ASGI app of a service: health first, then everything of `app`.
+
+    `readiness` gives a dataclass, whose fields are shown, with a method `ready(watchdog)`: whether the service does its
+    work, given the longest silence allowed (seconds).
+    """
 
     async def healthz(_request: Request) -> JSONResponse:
         return JSONResponse({"service": name, "status": "alive"})

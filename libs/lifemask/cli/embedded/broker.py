@@ -65,17 +65,10 @@ class MockBroker:
     def set_up(self, broker: int = 1) -> None:
         self._call("broker_set_up", broker)
 
-    def set_rtt(self, milliseconds: int, broker: int = 1) -> None:
-        """Each answer waits this long."""
-        self._call("broker_set_rtt", broker, milliseconds)
-
     def push_request_errors(self, api_key: int, codes: Sequence[int]) -> None:
         """The next requests of this kind (Kafka's api key, 0 = Produce) are answered with these error codes in turn."""
         array = (ctypes.c_int * len(codes))(*codes)
         load().rd_kafka_mock_push_request_errors_array(self._running(), api_key, len(codes), array)
-
-    def clear_request_errors(self, api_key: int) -> None:
-        load().rd_kafka_mock_clear_request_errors(self._running(), api_key)
 
     def close(self) -> None:
         library = load()

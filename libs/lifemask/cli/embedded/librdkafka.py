@@ -25,9 +25,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "rd_kafka_mock_group_initial_rebalance_delay_ms": (None, [c_void_p, c_int32]),
     "rd_kafka_mock_broker_set_down": (c_int, [c_void_p, c_int32]),
     "rd_kafka_mock_broker_set_up": (c_int, [c_void_p, c_int32]),
-    "rd_kafka_mock_broker_set_rtt": (c_int, [c_void_p, c_int32, c_int]),
     "rd_kafka_mock_push_request_errors_array": (None, [c_void_p, c_int16, c_size_t, POINTER(c_int)]),
-    "rd_kafka_mock_clear_request_errors": (None, [c_void_p, c_int16]),
 }
 
 
