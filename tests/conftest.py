@@ -9,6 +9,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis import settings
 from tests.databases import Databases, Kind
 from tools.s3 import running_s3
 from xdist.remote import Producer  # type: ignore[import-untyped]  # published without types
@@ -19,6 +20,11 @@ from lifemask.bus.rows import Pool
 from lifemask.cli.embedded.postgres import running_postgres
 
 SYSTEM = "tests/system/"
+
+settings.register_profile("suite", max_examples=30, deadline=None)
+settings.load_profile("suite")
+"""Enough to notice a slip within the suite's minutes; a longer search: `--hypothesis-profile=default`."""
+
 MakeDatabase = Callable[..., Awaitable[str]]
 Migrated = Callable[..., Awaitable[Pool]]
 

@@ -76,7 +76,7 @@ async def at(urls: SandboxUrls, token: str | None = None, **changes: Any) -> Asy
 async def provider(tmp_path: Path) -> AsyncIterator[Provider]:
     settings = {"queue_seconds": 0.2, "training_seconds": 0.3, "weight_bytes": 300_000}
     async with (
-        running_sandbox(tmp_path / "sandbox", **settings) as urls,
+        running_sandbox(tmp_path / "sandbox", archive_patience_seconds=0.2, **settings) as urls,
         httpx.AsyncClient(trust_env=False) as web,
         at(urls) as trainings,
     ):

@@ -158,7 +158,7 @@ class Unguarded(Trainer):
         """Only the doubled call counts here."""
 
 
-CAREFULLY = settings(max_examples=150, stateful_step_count=25, deadline=None)
+CAREFULLY = settings(max_examples=60, stateful_step_count=25, deadline=None)
 
 
 def test_no_sequence_pays_twice() -> None:

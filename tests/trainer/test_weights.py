@@ -33,7 +33,7 @@ from lifemask.trainer.domain.weights import Copied
 
 MINE = AttemptId("acme.anna", new_id(), 1)
 KEY = keys.weights(*MINE)
-LIMITS = Limits(bytes=10_000_000, seconds=10, silence=2, insecure=True)
+LIMITS = Limits(bytes=10_000_000, seconds=25, silence=10, insecure=True)
 NAME = "transformer.blocks.0.attn.lora_A.weight"
 FOLDER = "output/flux_train_replicate"
 
@@ -200,7 +200,13 @@ async def outside() -> AsyncIterator[Outside]:
 
 @pytest.fixture
 async def provider(tmp_path: Path) -> AsyncIterator[Provider]:
-    quick = {"destination": "lifemask/loras", "queue_seconds": 0.0, "training_seconds": 0.1, "weight_bytes": 300_000}
+    quick = {
+        "destination": "lifemask/loras",
+        "queue_seconds": 0.0,
+        "training_seconds": 0.1,
+        "weight_bytes": 300_000,
+        "archive_patience_seconds": 0.2,
+    }
     async with (
         running_sandbox(tmp_path / "sandbox", **quick) as urls,
         httpx.AsyncClient(trust_env=False) as web,
