@@ -124,62 +124,55 @@ def same_again(name: str, photo_id: str) -> PhotoResult:
 
 def too_large(name: str, limit: int) -> PhotoResult:
     """The file is larger than `limit` bytes."""
-    return _refused(name, Verdict.FILE_TOO_LARGE, f"A photo may have up to {limit // 1_000_000} MB.")
+    return _unfit(name, Verdict.FILE_TOO_LARGE, f"A photo may have up to {limit // 1_000_000} MB.")
 
 
 def too_small(name: str, limit: int) -> PhotoResult:
     """The file is smaller than `limit` bytes."""
-    return _refused(name, Verdict.FILE_TOO_SMALL, f"A photo must have at least {limit // 1000} KB.")
+    return _unfit(name, Verdict.FILE_TOO_SMALL, f"A photo must have at least {limit // 1000} KB.")
 
 
 def too_many(name: str, limit: int) -> PhotoResult:
     """The run holds `limit` photos already."""
-    return PhotoResult(
-        name=name,
-        status=UploadStatus.REFUSED,
-        code="too_many_photos",
-        sentence=f"A run holds at most {limit} photos.",
-        next_step="Remove a photo of the run before you add this one.",
+    return _refused(
+        name,
+        "too_many_photos",
+        f"A run holds at most {limit} photos.",
+        "Remove a photo of the run before you add this one.",
     )
 
 
 def closed(name: str) -> PhotoResult:
     """The run was submitted or ended while the file was on its way."""
-    return PhotoResult(
-        name=name,
-        status=UploadStatus.REFUSED,
-        code="not_a_draft",
-        sentence="The run takes no more photos.",
-        next_step="Start a new run for further photos.",
-    )
+    return _refused(name, "not_a_draft", "The run takes no more photos.", "Start a new run for further photos.")
 
 
 def no_address(name: str) -> PhotoResult:
     """The URL is no public https address."""
-    return PhotoResult(
-        name=name,
-        status=UploadStatus.REFUSED,
-        code="url_refused",
-        sentence="This address is not fetched: it must be https on a public server.",
-        next_step="Send the file itself, or an https URL that anybody can open.",
+    return _refused(
+        name,
+        "url_refused",
+        "This address is not fetched: it must be https on a public server.",
+        "Send the file itself, or an https URL that anybody can open.",
     )
 
 
 def not_fetched(name: str) -> PhotoResult:
     """The URL did not give the file."""
-    return PhotoResult(
-        name=name,
-        status=UploadStatus.REFUSED,
-        code="url_failed",
-        sentence="The file could not be fetched from its address.",
-        next_step="Check that the URL opens without signing in and send it again, or send the file itself.",
+    return _refused(
+        name,
+        "url_failed",
+        "The file could not be fetched from its address.",
+        "Check that the URL opens without signing in and send it again, or send the file itself.",
     )
 
 
-def _refused(name: str, verdict: Verdict, next_step: str) -> PhotoResult:
-    return PhotoResult(
-        name=name, status=UploadStatus.REFUSED, code=verdict.value, sentence=sentence(verdict), next_step=next_step
-    )
+def _unfit(name: str, verdict: Verdict, next_step: str) -> PhotoResult:
+    return _refused(name, verdict.value, sentence(verdict), next_step)
+
+
+def _refused(name: str, code: str, why: str, next_step: str) -> PhotoResult:
+    return PhotoResult(name=name, status=UploadStatus.REFUSED, code=code, sentence=why, next_step=next_step)
 
 
 _SIGNATURES: Final[Sequence[tuple[int, bytes, str]]] = (

@@ -1,73 +1,70 @@
 """The problem document of each refusal of an act."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 
 from lifemask.ingest.acts import refusals
 from lifemask.ingest.domain.status import Status
 from lifemask.ingest.http.problems import RETRY_AFTER, Problem, not_found
 
+_Words = tuple[HTTPStatus, str, str, str]
+"""Status, code, what happened, the next step."""
+
+_WORDS: Final[Mapping[type[refusals.Refusal], _Words]] = {
+    refusals.DraftClosed: (
+        HTTPStatus.CONFLICT,
+        "not_a_draft",
+        "The run is no draft any more; its photos cannot be changed.",
+        "Start a new run for other photos.",
+    ),
+    refusals.KeyConflict: (
+        HTTPStatus.CONFLICT,
+        "idempotency_conflict",
+        "This Idempotency-Key was used for a request with other content.",
+        "Use a new key for a new request, or repeat the first request unchanged.",
+    ),
+    refusals.Busy: (
+        HTTPStatus.CONFLICT,
+        "busy",
+        "The run was being changed by another request.",
+        "Send the same request again.",
+    ),
+    refusals.Forged: (
+        HTTPStatus.UNAUTHORIZED,
+        "bad_signature",
+        "The callback is not signed by the provider for this training.",
+        "Only the training provider calls this address.",
+    ),
+    refusals.Unintelligible: (
+        HTTPStatus.BAD_REQUEST,
+        "unintelligible",
+        "The callback's body is not a training.",
+        "Send the training as JSON with its id.",
+    ),
+    refusals.ProviderSilent: (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "provider_unavailable",
+        "The callback cannot be checked now.",
+        "Send the callback again.",
+    ),
+}
+
 
 def of_refusal(refusal: refusals.Refusal) -> Problem:
     """The problem document's content for what an act refused."""
-    run_id = refusal.run_id
     match refusal:
-        case refusals.DraftClosed():
-            return Problem(
-                HTTPStatus.CONFLICT,
-                "not_a_draft",
-                "The run is no draft any more; its photos cannot be changed.",
-                "Start a new run for other photos.",
-                run_id=run_id,
-            )
         case refusals.AlreadyOver(status=status):
-            return _over(status, run_id)
+            return _over(status, refusal.run_id)
         case refusals.TooFewPhotos():
             return _too_few(refusal)
         case refusals.TooManyPhotos() | refusals.WrongSizes():
             return _unfit_list(refusal)
-        case refusals.KeyConflict():
-            return Problem(
-                HTTPStatus.CONFLICT,
-                "idempotency_conflict",
-                "This Idempotency-Key was used for a request with other content.",
-                "Use a new key for a new request, or repeat the first request unchanged.",
-                run_id=run_id,
-            )
-        case refusals.Busy():
-            return Problem(
-                HTTPStatus.CONFLICT,
-                "busy",
-                "The run was being changed by another request.",
-                "Send the same request again.",
-                run_id=run_id,
-            )
-        case refusals.Forged():
-            return Problem(
-                HTTPStatus.UNAUTHORIZED,
-                "bad_signature",
-                "The callback is not signed by the provider for this training.",
-                "Only the training provider calls this address.",
-                run_id=run_id,
-            )
-        case refusals.Unintelligible():
-            return Problem(
-                HTTPStatus.BAD_REQUEST,
-                "unintelligible",
-                "The callback's body is not a training.",
-                "Send the training as JSON with its id.",
-                run_id=run_id,
-            )
-        case refusals.ProviderSilent():
-            return Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "provider_unavailable",
-                "The callback cannot be checked now.",
-                "Send the callback again.",
-                run_id=run_id,
-                headers={"Retry-After": RETRY_AFTER},
-            )
-        case _:
-            return not_found(run_id)
+    words = _WORDS.get(type(refusal))
+    if words is None:
+        return not_found(refusal.run_id)
+    later = {"Retry-After": RETRY_AFTER} if words[0] is HTTPStatus.SERVICE_UNAVAILABLE else None
+    return Problem(*words, run_id=refusal.run_id, headers=later)
 
 
 def _over(status: Status, run_id: str | None) -> Problem:
