@@ -95,6 +95,12 @@ async def test_a_photo_can_be_taken_out_of_a_draft(world: World) -> None:
     assert result["photo_id"] != photos[0]
 
 
+async def test_with_the_last_photo_the_names_are_gone(world: World) -> None:
+    run, (photo_id,) = await world.filled(1)
+    assert (await world.http.delete(f"{RUNS}/{run}/photos/{photo_id}")).status_code == 204
+    assert [key for key in world.objects if not key.endswith("/custody/owner.json")] == []
+
+
 async def test_a_submitted_set_stays_as_it_is(world: World) -> None:
     run, photos = await world.filled(12)
     await world.http.post(f"{RUNS}/{run}/submit")

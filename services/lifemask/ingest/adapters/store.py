@@ -76,8 +76,11 @@ class StoredNames:
     async def forget(self, user_id: str, run_id: str, photo_id: str) -> None:
         async with self._alone(user_id, run_id):
             known = await self.read(user_id, run_id)
-            if photo_id in known:
-                await self._write(user_id, run_id, {key: name for key, name in known.items() if key != photo_id})
+            others = {key: name for key, name in known.items() if key != photo_id}
+            if not others:
+                await self._objects.delete(keys.names(user_id, run_id))
+            elif others != known:
+                await self._write(user_id, run_id, others)
 
     @asynccontextmanager
     async def _alone(self, user_id: str, run_id: str) -> AsyncIterator[None]:
