@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.image_validator.heics import declaring, grid_declaring, heic, sequence, ten_bits
+from tests.image_validator.looks import cleaned, difference, seen
 from tests.image_validator.pictures import blurred, portrait
 from tests.image_validator.policies import POLICY
 
@@ -18,7 +19,7 @@ from lifemask.contracts import Verdict, sentence
 from lifemask.image_validator.adapters import heif
 from lifemask.image_validator.adapters.boxes import Malformed
 from lifemask.image_validator.adapters.cleaning import cleaned as in_srgb
-from lifemask.image_validator.adapters.imaging import examine, open_imaging
+from lifemask.image_validator.adapters.imaging import open_imaging
 from lifemask.image_validator.adapters.nclx import profile_of
 from lifemask.image_validator.domain.photo import Examined, Kind
 
@@ -40,21 +41,6 @@ def plain() -> bytes:
 def tiled() -> bytes:
     """Of several pictures put together, as phones do it."""
     return heic(person(), **TILED)
-
-
-def seen(data: bytes) -> Examined:
-    return examine(data, POLICY)
-
-
-def cleaned(data: bytes) -> Image.Image:
-    found = seen(data)
-    assert found.verdicts == ()
-    assert found.clean is not None
-    return Image.open(io.BytesIO(found.clean))
-
-
-def difference(one: Image.Image, other: Image.Image) -> float:
-    return float(np.abs(np.asarray(one, dtype=np.int16) - np.asarray(other, dtype=np.int16)).mean())
 
 
 @pytest.mark.parametrize("data", [plain, tiled])

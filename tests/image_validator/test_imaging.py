@@ -9,11 +9,10 @@ from functools import cache
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
+from tests.image_validator.looks import cleaned, difference, seen
 from tests.image_validator.pictures import blurred, encoded, portrait
-from tests.image_validator.policies import POLICY
 
 from lifemask.contracts import Verdict
-from lifemask.image_validator.adapters.imaging import examine
 from lifemask.image_validator.domain.photo import Examined, Kind
 
 CANARY = "canary-55.7558N"
@@ -22,23 +21,6 @@ CANARY = "canary-55.7558N"
 @cache
 def person() -> Image.Image:
     return portrait()
-
-
-def seen(data: bytes) -> Examined:
-    return examine(data, POLICY)
-
-
-def cleaned(data: bytes) -> Image.Image:
-    """The clean photo of a file that must be usable."""
-    found = seen(data)
-    assert found.verdicts == ()
-    assert found.clean is not None
-    return Image.open(io.BytesIO(found.clean))
-
-
-def difference(one: Image.Image, other: Image.Image) -> float:
-    """Mean difference per channel (0 to 255)."""
-    return float(np.abs(np.asarray(one, dtype=np.int16) - np.asarray(other, dtype=np.int16)).mean())
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
