@@ -11,12 +11,13 @@ import pytest
 from lifemask.cli.parts import http_ready, service
 
 IGNORES_THE_REQUEST = """
-import signal, sys, time
+import signal, sys
 from lifemask.runtime.watch import die_with_parent
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 die_with_parent(int(sys.argv[1]), grace=0.1)
 print("ready", flush=True)
-time.sleep(60)
+signal.alarm(60)
+signal.pause()
 """
 
 
