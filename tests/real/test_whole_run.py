@@ -1,17 +1,11 @@
 """A whole run through the six services over real Kafka and a real S3: other settings, the same code."""
 
 import asyncio
-import json
-import os
-import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from tests.real.system import PATIENCE, up
 from tools.kafka import Kafka
 
 from lifemask.cli.client import Api
@@ -20,31 +14,6 @@ from lifemask.contracts import DatasetSealed, ModelReady, PhotosValidated, RunAc
 from lifemask.objects import open_objects
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
-
-_PATIENCE = 120.0
-_CHOSEN = ("LIFEMASK_", "REPLICATE_", "HF_", "AWS_")
-"""Beginnings of variables that would choose other parts than the test does."""
-
-
-@asynccontextmanager
-async def up(data: Path, settings: dict[str, str]) -> AsyncIterator[dict[str, Any]]:
-    """`lifemask up` with these settings; yields what it tells when it is ready."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_CHOSEN)}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "lifemask.cli.main", "up", "--json", "--data", str(data)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=inherited | settings,
-    )
-    try:
-        assert process.stdout
-        fact = json.loads(await asyncio.wait_for(process.stdout.readline(), _PATIENCE))
-        assert fact["event"] == "ready", fact
-        yield fact
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        await process.wait()
 
 
 async def test_photos_become_a_model(
@@ -62,7 +31,7 @@ async def test_photos_become_a_model(
         run = await api.create_run(user, {"name": "Real", "trigger_word": "TOK"}, idempotency_key=new_id())
         await api.upload(user, run.id, photos)
         await api.submit(user, run.id)
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             async for _ in api.events(user, run.id):
                 pass
         ended = await api.run(user, run.id)

@@ -27,7 +27,7 @@ PARTITIONS = 6
 PATIENCE = 90.0
 """Seconds for what includes a broker's death: its session (6 s), a group's rebalance, a process that starts again."""
 USERS = tuple(f"acme.u{number}" for number in range(20))
-GROUP = "packager"
+SERVICE = "packager"
 
 Header = tuple[str, bytes | None]
 
@@ -80,7 +80,7 @@ class World:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.brokers)
         await admin.start()
         try:
-            await until(lambda: _owners(admin, members))
+            await until(lambda: _owners(admin, self.prefix + SERVICE, members))
         finally:
             await admin.close()
 
@@ -152,9 +152,9 @@ def _process(name: str, port: int, common: dict[str, str]) -> Child:
     return replace(child, env=lambda given: {**given, **common, "LIFEMASK_PORT": str(port)})
 
 
-async def _owners(admin: AIOKafkaAdminClient, members: int) -> bool:
+async def _owners(admin: AIOKafkaAdminClient, group: str, members: int) -> bool:
     try:
-        answers = await admin.describe_consumer_groups([GROUP])
+        answers = await admin.describe_consumer_groups([group])
     except GroupCoordinatorNotAvailableError:  # the first group of a cluster waits for its topic
         return False
     (_error, _group, state, _type, _protocol, found), *_ = answers[0].groups
