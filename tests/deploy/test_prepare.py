@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.objects.wire import Answer, Asked, WireS3, error, serving
+from tests.objects.wire import Answer, Asked, WireS3, error, wired
 from typer.testing import CliRunner
 
 from lifemask.cli.main import app
@@ -37,12 +37,7 @@ def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
 @pytest.fixture
 async def wire(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WireS3]:
     """An S3 that the AWS_* variables lead to."""
-    s3 = WireS3()
-    async with serving(s3) as endpoint:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    async with wired(monkeypatch) as s3:
         monkeypatch.setenv("LIFEMASK_OBJECTS", "s3://fresh")
         yield s3
 

@@ -1,11 +1,11 @@
 """The stores that the suite runs against."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from tests.objects.wire import BUCKET, WireS3, serving
+from tests.objects.wire import BUCKET, WireS3, wired
 
 from lifemask.objects import open_objects
 from lifemask.objects.port import ObjectStore
@@ -17,17 +17,6 @@ from lifemask.testkit.objects import InMemoryObjects
 async def wire(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WireS3]:
     """A small S3 that the AWS_* variables lead to."""
     async with wired(monkeypatch) as s3:
-        yield s3
-
-
-@asynccontextmanager
-async def wired(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WireS3]:
-    s3 = WireS3()
-    async with serving(s3) as endpoint:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         yield s3
 
 

@@ -10,6 +10,8 @@ from email.utils import format_datetime
 from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+import pytest
+
 BUCKET = "photos"
 
 
@@ -193,3 +195,15 @@ async def _answered(writer: asyncio.StreamWriter, asked: Asked, answer: Answer) 
     writer.write(body[: len(body) // 2] if answer.drop else body)
     await writer.drain()
     return not answer.drop
+
+
+@asynccontextmanager
+async def wired(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WireS3]:
+    """A small S3 that the AWS_* variables lead to."""
+    s3 = WireS3()
+    async with serving(s3) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield s3
