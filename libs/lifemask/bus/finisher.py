@@ -107,17 +107,18 @@ with input as (
 ), locked as (
     select lane.lane, input.seq, input.go_on
     from lane join input on lane.lane = input.lane and lane.epoch = input.epoch
-    where exists (select 1 from inbox where inbox.seq = input.seq and done_at is null and dead_at is null)
+    where lane.lane = any($1)
+      and exists (select 1 from inbox where inbox.seq = input.seq and done_at is null and dead_at is null)
     order by lane.lane for update of lane
 ), ours as (
     update lane set todo = todo - 1,
                     ready_at = case when todo > 1 and locked.go_on then ready_at else now() end,
                     epoch = epoch + case when todo > 1 and locked.go_on then 0 else 1 end
-    from locked where lane.lane = locked.lane
+    from locked where lane.lane = locked.lane and lane.lane = any($1)
     returning lane.lane, todo, locked.seq, locked.go_on
 ), done as (
     update inbox set done_at = now() from ours
-    where inbox.seq = ours.seq and done_at is null and dead_at is null
+    where inbox.seq = ours.seq and inbox.seq = any($3) and done_at is null and dead_at is null
     returning inbox.seq, ours.lane, ours.todo, ours.go_on
 ), next as (
     update inbox set claims = claims + 1
@@ -130,12 +131,13 @@ with input as (
     select user_id, run_id, passing.seq, passing.type
     from baton join (select * from unnest($5::bigint[], $6::text[], $7::text[], $8::text[])
                          as t (seq, owner, run, type)) as passing on user_id = owner and run_id = run
-    where passing.seq in (select seq from done)
+    where user_id = any($6) and run_id = any($7) and passing.seq in (select seq from done)
       and taken_at is not null and passed_at is null and cancel_requested_at is null
     order by user_id, run_id for update of baton
 ), passed as (
     update baton set passed_at = now(), passed_as = held.type from held
     where baton.user_id = held.user_id and baton.run_id = held.run_id and passed_at is null
+      and baton.user_id = any($6) and baton.run_id = any($7)
     returning held.seq
 ), said as (
     insert into outbox (msg_id, topic, key, value, headers)

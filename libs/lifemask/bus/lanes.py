@@ -2,6 +2,8 @@
 
 The forms of these statements were tried under kills, freezes and duplicates: change them only with that suite at hand.
 Time is the database's everywhere. Statements that lock several lanes or batons lock them in the order of their names.
+Rows are found by `= any(…)` where a join would do: a plan is kept, also one made while the tables were empty, and then
+a join may be one that reads the whole table.
 
 A lane's row is kept for ever (some 60 bytes a user): its epoch is the fence, and a row made anew would start at epochs
 that a frozen worker may still hold. The row goes when its user is erased.
@@ -119,7 +121,7 @@ async def differing(connection: Connection, rows: Sequence[Inbound]) -> list[Inb
     """The rows whose identity is stored with other bytes: somebody used an identity twice."""
     records = await connection.fetch(
         """select t.o from unnest($1::text[], $2::bytea[]) with ordinality as t (msg_id, value, o)
-           join inbox i using (msg_id) where i.value <> t.value order by t.o""",
+           join inbox i using (msg_id) where i.msg_id = any($1) and i.value <> t.value order by t.o""",
         [row.msg_id for row in rows],
         [row.value for row in rows],
     )
@@ -130,9 +132,9 @@ async def claim(connection: Connection, free: int, lease: timedelta, *, control_
     """Takes up to `free` lanes that have work and are ready; each gets a new epoch and a lease."""
     records = await connection.fetch(
         """update lane set ready_at = now() + $2, epoch = epoch + 1
-           where lane in (
+           where lane = any(array(
                select lane from lane where todo > 0 and ready_at <= now() and (not $3 or lane like $4)
-               order by ready_at limit $1 for update skip locked)
+               order by ready_at limit $1 for update skip locked))
            returning lane, epoch""",
         free,
         lease,
@@ -147,8 +149,8 @@ async def renew(connection: Connection, claimed: Sequence[Claimed], lease: timed
     records = await connection.fetch(
         """with ours as (
                select lane from lane join unnest($1::text[], $2::bigint[]) as t (name, fence)
-               on lane = t.name and epoch = t.fence order by lane for update of lane)
-           update lane set ready_at = now() + $3 where lane in (select lane from ours) returning lane""",
+               on lane = t.name and epoch = t.fence where lane = any($1) order by lane for update of lane)
+           update lane set ready_at = now() + $3 where lane = any(array(select lane from ours)) returning lane""",
         [one.lane for one in claimed],
         [one.epoch for one in claimed],
         lease,
@@ -268,8 +270,8 @@ async def promote(connection: Connection, limit: int) -> int:
     return int(
         await connection.fetchval(
             """with due as (
-                   delete from reminder where id in (
-                       select id from reminder where due_at <= now() order by due_at limit $1 for update skip locked)
+                   delete from reminder where id = any(array(
+                       select id from reminder where due_at <= now() order by due_at limit $1 for update skip locked))
                    returning *
                ), new as (
                    insert into inbox (msg_id, lane, user_id, run_id, type, topic, value, headers)

@@ -12,7 +12,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 
 from lifemask.bus.inbound import headers_bytes
-from lifemask.bus.rows import Connection
+from lifemask.bus.rows import Connection, session
 from lifemask.bus.signals import Signals
 
 log = structlog.get_logger()
@@ -37,7 +37,7 @@ class Relay:
 
     async def run(self) -> None:
         """Leads and publishes until cancelled. Ends with an exception when the connection or the broker is lost."""
-        connection = await asyncpg.connect(self.dsn, server_settings={"search_path": self.schema})
+        connection = await asyncpg.connect(self.dsn, server_settings=session(self.schema))
         try:
             await self._lead(connection)
             await self._refill(connection)

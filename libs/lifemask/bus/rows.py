@@ -21,6 +21,17 @@ Writer = Callable[[Connection, object], Awaitable[None]]
 DATABASE_AWAY = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 """Nothing can be decided without the database: the process ends and is started again."""
 
+
+def session(schema: str) -> dict[str, str]:
+    """Settings of a service's connections.
+
+    PostgreSQL keeps a statement's plan, also when it was made while the table was empty and reading all of it cost
+    least; a burst on a fresh installation would read whole tables until they are analyzed. All our statements have an
+    index, so a plan that reads tables from end to end is never right.
+    """
+    return {"search_path": schema, "enable_seqscan": "off"}
+
+
 _holding: ContextVar[bool] = ContextVar("holding_a_connection", default=False)
 
 

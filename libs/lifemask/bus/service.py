@@ -23,7 +23,7 @@ from lifemask.bus.outcomes import OnEnd, Outcome, Route
 from lifemask.bus.relay import Relay
 from lifemask.bus.retry import Limits, Pause
 from lifemask.bus.roles import schema_of
-from lifemask.bus.rows import Connection, Pool, Rows, Writer, transaction
+from lifemask.bus.rows import Connection, Pool, Rows, Writer, session, transaction
 from lifemask.bus.signals import Signals
 from lifemask.bus.timer import Cleaner, Timer
 from lifemask.bus.topics import require_topics
@@ -40,7 +40,7 @@ async def open_bus(service: str, stage: Stage, settings: ServiceSettings) -> Asy
         settings.postgres,
         min_size=1,
         max_size=settings.pool,
-        server_settings={"search_path": schema},
+        server_settings=session(schema),
         command_timeout=settings.watchdog,
         reset=_keep_session,
     ) as pool:
