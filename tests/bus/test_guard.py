@@ -35,7 +35,7 @@ async def take(event: PhotosUploaded) -> Sequence[Outcome]:
     return []
 
 
-def refuse(user_id: str, run_id: str, problem: str) -> Sequence[Outcome]:
+def refuse(user_id: str, run_id: str, problem: str, body: bytes) -> Sequence[Outcome]:
     failure = Failure.of(FailureCode.UPLOAD_REFUSED, reason=problem)
     return [RunFailed(user_id=user_id, run_id=run_id, stage=Stage.PACKAGE, failure=failure)]
 

@@ -100,6 +100,20 @@ async def test_a_body_that_does_not_fit_is_refused_with_the_parameter(
     assert told.startswith(f"The upload cannot be accepted: {what}")
     await world.echo()
     assert (await world.view(event.run_id))["status"] == "rejected"
+    assert len(upstream.incoming) == (12 if field == "upload" else 0)  # where these lie it does not say
+
+
+async def test_a_body_that_does_not_fit_does_not_delete_what_another_run_takes(
+    world: World, upstream: Upstream
+) -> None:
+    names = await upstream.put("up-1")
+    first, second = uploaded("up-1", names), packed(uploaded("up-1", names))
+    unfit = replace(second, value=json.dumps(json.loads(second.value or b"") | {"objects": []}).encode())
+    await world.service.intake.store([packed(first), unfit])
+    await world.service.worker.step()
+    await world.receive(*[fact for fact in await world.facts() if isinstance(fact, RunRejected)])
+    await world.settle()
+    assert sorted(type(fact).__name__ for fact in await upstream.said()) == ["RunAccepted", "RunRejected"]
 
 
 async def test_an_unknown_app_only_gets_a_security_entry(world: World, upstream: Upstream) -> None:

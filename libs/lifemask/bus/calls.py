@@ -28,6 +28,7 @@ class Unfit:
     user_id: str
     run_id: str
     problem: str
+    value: bytes
 
 
 class Calls:
@@ -70,7 +71,7 @@ class Calls:
         if isinstance(event, Unfit):
             if route.unfit is None or not await turn.brought():
                 raise Unprocessable(FailureCode.MESSAGE_UNREADABLE, event.problem)
-            return route.unfit(event.user_id, event.run_id, event.problem)
+            return route.unfit(event.user_id, event.run_id, event.problem, event.value)
         name = route.message.ce_type
         given = self._ports[name]
         return await route.handler(event, **(given | {"turn": turn} if name in self._turning else given))
@@ -79,7 +80,7 @@ class Calls:
 def _unfit(route: Route, message: Message, problem: str) -> Unfit:
     if route.unfit is None or message.run_id is None:
         raise Unprocessable(FailureCode.MESSAGE_UNREADABLE, problem)
-    return Unfit(message.user_id, message.run_id, problem)
+    return Unfit(message.user_id, message.run_id, problem, message.value)
 
 
 def _told(problem: ValidationError, model: type[Value]) -> str:

@@ -105,8 +105,11 @@ class Unprocessable(Exception):
         self.detail = detail
 
 
-OnUnfit = Callable[[str, str, str], Sequence[Outcome]]
-"""Pure: user id, run id and what is wrong with the body (field names and rules, nothing of its content) -> outcomes."""
+OnUnfit = Callable[[str, str, str, bytes], Sequence[Outcome]]
+"""Pure: user id, run id, what is wrong with the body (field names and rules, nothing of its content), the body.
+
+Returns outcomes.
+"""
 
 
 @dataclass(frozen=True, slots=True)

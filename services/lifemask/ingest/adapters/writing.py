@@ -81,9 +81,12 @@ class RowWriter:
         await self._note(connection, Moment(None, None), await self._moment(connection, run), None)
 
     async def _begin_upload(self, connection: Connection, row: NewUpload) -> None:
+        """An upload belongs to the run that named it first."""
         new = await connection.fetchval(
             """insert into run (user_id, run_id, request, submitted_at, upload, objects, content)
-               values ($1, $2, $3, now(), $4, $5, $6) on conflict (user_id, run_id) do nothing returning 1""",
+               values ($1, $2, $3, now(),
+                       case when not exists (select from run where user_id = $1 and upload = $4) then $4 end, $5, $6)
+               on conflict (user_id, run_id) do nothing returning 1""",
             row.user_id,
             row.run_id,
             row.request,

@@ -26,7 +26,7 @@ class NewRun:
 class NewUpload:
     """A run that an app's event began: submitted from the start. `content` is the SHA-256 of what the event says.
 
-    `upload` is None when this run is not to take anything over. `request` is JSON text.
+    `upload` is None when this run has none to take over or to clear up. `request` is JSON text.
     """
 
     user_id: str

@@ -4,7 +4,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pydantic import BaseModel, Field, ValidationError
+
 from lifemask.contracts import Failure, FailureCode, PhotosUploaded, RunRejected, RunRequest
+from lifemask.contracts.ids import NAME_PATTERN
 from lifemask.ingest.domain.texts import unshowable
 
 UNREADABLE: Final = RunRequest(name="Refused upload").model_dump_json()
@@ -18,6 +21,18 @@ _REASON: Final = 420
 def objects_of(event: PhotosUploaded) -> tuple[str, ...]:
     """The names in the app's order, each once."""
     return tuple(dict.fromkeys(event.objects))
+
+
+def upload_named_in(body: bytes) -> str | None:
+    """The upload that an event names which otherwise does not fit; None when that cannot be read either."""
+    try:
+        return _UploadAlone.model_validate_json(body).upload
+    except ValidationError:
+        return None
+
+
+class _UploadAlone(BaseModel):
+    upload: str = Field(pattern=NAME_PATTERN)
 
 
 def content_of(event: PhotosUploaded) -> str:

@@ -25,6 +25,7 @@ from lifemask.ingest.domain.uploads import (
     objects_of,
     refused,
     too_few,
+    upload_named_in,
 )
 from lifemask.ingest.handlers.sealing import SEAL_AGAIN, try_to_seal
 from lifemask.ingest.ports import Custody, Incoming, IncomingMissing, Originals, Papers, Runs
@@ -50,9 +51,10 @@ async def take_upload(event: PhotosUploaded, *, runs: Runs, limits: Limits) -> S
     return [Keep(row), refusal, Later(ClearIncoming(**event.run), _NOW)]
 
 
-def refuse_unreadable(user_id: str, run_id: str, problem: str) -> Sequence[Outcome]:
-    """An event that does not fit its model ends the run it names."""
-    return [Keep(NewUpload(user_id, run_id, UNREADABLE, "unreadable")), refused(user_id, run_id, problem)]
+def refuse_unreadable(user_id: str, run_id: str, problem: str, body: bytes) -> Sequence[Outcome]:
+    """An event that does not fit its model ends the run it names; what it announced goes, if it says where that is."""
+    row = NewUpload(user_id, run_id, UNREADABLE, "unreadable", upload_named_in(body))
+    return [Keep(row), refused(user_id, run_id, problem)]
 
 
 async def take_over(
