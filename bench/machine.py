@@ -1,7 +1,7 @@
 """The embedded stack for measurements of the whole: `lifemask up` without its terminal."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -11,12 +11,16 @@ from lifemask.cli.supervisor import Console
 
 
 @asynccontextmanager
-async def embedded(home: Path, **settings: str) -> AsyncIterator[Machine]:
-    """Everything, ready; `settings` are environment variables of the services and the sandbox."""
+async def embedded(home: Path, named: Mapping[str, str] | None = None, **settings: str) -> AsyncIterator[Machine]:
+    """Everything, ready; `settings` are environment variables of the services and the sandbox.
+
+    `named`: variables that name real parts in place of embedded ones.
+    """
     console = Console(home / "logs", None)
+    parts = dict(named or {})
     try:
-        with _set(settings):
-            async with running(isolated(os.environ), home, console) as machine:
+        with _set(settings | parts):
+            async with running(isolated(os.environ) | parts, home, console) as machine:
                 yield machine
     finally:
         console.close()
