@@ -37,7 +37,7 @@ def quick() -> dict[str, Any]:
         "training_seconds": 0.2,
         "weight_bytes": 300_000,
         "webhook_retry_seconds": 3,
-        "archive_patience_seconds": 1,
+        "archive_patience_seconds": 4,
     }
 
 
