@@ -75,6 +75,8 @@ create table baton (
     primary key (user_id, run_id)
 );
 create index baton_held on baton (deadline_at) where taken_at is not null and passed_at is null;
+create index baton_asked on baton (cancel_requested_at)
+    where taken_at is not null and passed_at is null and cancel_requested_at is not null;
 
 create table security (
     id bigint generated always as identity primary key,
