@@ -1,9 +1,9 @@
 """A thousand users who upload at once, through each door, and how much memory ingest takes for it.
 
 `python -m bench.crowd`. Ingest as a process, with the embedded Kafka and PostgreSQL and a store in a folder. Each user
-has a connection of its own, all at the same time, and calls again when told that all places are taken; a run has two
-photos of 20 kB and is submitted. Clients and servers share the machine. Memory is the process's peak (VmHWM), set back
-before each door; the floor is the peak with a tenth of the users, after the same door was used before.
+has a connection of its own, all at the same time, and calls again when told that all places are taken; a run has one
+photo of 20 kB and is submitted. Clients and servers share the machine. Memory is the process's peak (VmHWM), set back
+before each door; the floor is the peak with a tenth of the users, just before.
 """
 
 import asyncio
@@ -30,9 +30,10 @@ from lifemask.cli.ports import choose_ports
 from lifemask.contracts import PhotosUploaded, RunAccepted, RunRequest, new_id, pack, user_id
 from lifemask.objects import keys, open_objects
 
+DOORS: Final = ("http", "targets", "urls", "kafka")
 USERS: Final = 1000
 TENTH: Final = USERS // 10
-PHOTOS: Final = 2
+PHOTOS: Final = 1
 SIZE: Final = 20_000
 PATIENCE: Final = 110.0
 KEPT: Final = frozenset({"postgres", "kafka", "ingest"})
@@ -168,7 +169,7 @@ async def main() -> list[Row]:
             async with httpx.AsyncClient(
                 base_url=machine.url, headers=headers, limits=limits, timeout=PATIENCE, trust_env=False
             ) as http:
-                for door in ("http", "targets", "urls", "kafka"):
+                for door in DOORS:
                     _, tenth = await through(Crowd(machine, http, files), door, TENTH)
                     crowd = Crowd(machine, http, files)
                     seconds, peak = await through(crowd, door, USERS)
