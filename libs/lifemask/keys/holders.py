@@ -1,0 +1,74 @@
+"""Who may sign which step and emit which events. A keyring says the same for its keys; this is what it is made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from lifemask.contracts import (
+    DatasetSealed,
+    Event,
+    ModelReady,
+    ModelRevoked,
+    NotificationDelivered,
+    PhotoJudged,
+    PhotoReceived,
+    PhotoRemoved,
+    PhotosValidated,
+    RunAccepted,
+    RunCanceled,
+    RunCancelRequested,
+    RunFailed,
+    RunRejected,
+    RunStalled,
+    TrainingCallbackReceived,
+    TrainingProgressed,
+    TrainingStarted,
+    TrainingSucceeded,
+    UserErased,
+    UserErasureRequested,
+    split_version,
+)
+
+_HOLDER: Final = (RunFailed, RunCanceled, RunStalled)
+"""Said by whichever service holds the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a service's keys may do."""
+
+    steps: tuple[str, ...]
+    """Steps and acts of the custody chain."""
+    events: tuple[str, ...]
+    """Types without version."""
+
+
+def _may(*steps: str, emit: tuple[type[Event], ...]) -> Rights:
+    return Rights(steps, tuple(sorted(split_version(event.ce_type)[0] for event in emit)))
+
+
+HOLDERS: Final[Mapping[str, Rights]] = {
+    "ingest": _may(
+        "upload",
+        "refusal",
+        "disposal",
+        emit=(
+            *_HOLDER,
+            PhotoReceived,
+            PhotoRemoved,
+            RunAccepted,
+            RunCancelRequested,
+            TrainingCallbackReceived,
+            UserErasureRequested,
+            UserErased,
+        ),
+    ),
+    "image-validator": _may("validation", "refusal", emit=(*_HOLDER, PhotoJudged, PhotosValidated, RunRejected)),
+    "packager": _may("dataset", "refusal", emit=(*_HOLDER, DatasetSealed)),
+    "trainer": _may(
+        "training", "weights", "refusal", emit=(*_HOLDER, TrainingStarted, TrainingProgressed, TrainingSucceeded)
+    ),
+    "publisher": _may("publication", "refusal", "revocation", emit=(*_HOLDER, ModelReady, ModelRevoked)),
+    "notifier": _may(emit=(NotificationDelivered,)),
+}
+"""By the service's name as in `ce_source`."""
