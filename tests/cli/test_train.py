@@ -73,7 +73,8 @@ def test_a_busy_api_and_a_lost_stream_are_no_trouble(lifemask: Call, api: Api, f
     api.busy, api.stream_cuts = 2, 2
     code, lines = lifemask("train", str(folder(*GOOD)), "--user", "me", api=api)
     assert (code, lines[-1]["status"]) == (0, "ready")
-    assert api.resumed_behind[:2] == ["1", "2"]
+    resumed = api.resumed_behind  # the second time only if the second event did not tell the end already
+    assert resumed in (["1"], ["1", "2"])
 
 
 def test_what_is_wrong_is_said_with_its_code(lifemask: Call, api: Api, folder: Folder, tmp_path: Path) -> None:
