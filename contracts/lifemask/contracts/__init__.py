@@ -22,6 +22,8 @@ from lifemask.contracts.runs import (
 )
 from lifemask.contracts.topics import PARTITIONS, Topic
 from lifemask.contracts.trainings import (
+    ArchiveFetched,
+    ArchiveRefusal,
     TrainingCallbackReceived,
     TrainingProgressed,
     TrainingStarted,
@@ -41,6 +43,8 @@ __all__ = [
     "Advice",
     "BadEnvelope",
     "Baton",
+    "ArchiveFetched",
+    "ArchiveRefusal",
     "Category",
     "DatasetSealed",
     "Digest",

@@ -10,6 +10,7 @@ from lifemask.contracts.notifications import NotificationDelivered
 from lifemask.contracts.photos import PhotoJudged, PhotoReceived, PhotoRemoved
 from lifemask.contracts.runs import RunAccepted, RunCanceled, RunCancelRequested, RunFailed, RunRejected, RunStalled
 from lifemask.contracts.trainings import (
+    ArchiveFetched,
     TrainingCallbackReceived,
     TrainingProgressed,
     TrainingStarted,
@@ -34,6 +35,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     TrainingStarted,
     TrainingProgressed,
     TrainingCallbackReceived,
+    ArchiveFetched,
     TrainingSucceeded,
     ModelReady,
     ModelRevoked,

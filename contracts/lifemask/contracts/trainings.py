@@ -1,5 +1,6 @@
 """Topic `lifemask.trainings`: one paid training at the provider, seen from outside."""
 
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -62,6 +63,32 @@ class TrainingCallbackReceived(RunEvent):
 
     attempt: Attempt
     training: TrainingId
+
+
+class ArchiveRefusal(StrEnum):
+    """Why an archive was not given out: what lies in the store is not what was sealed."""
+
+    MISSING = "missing"
+    OTHER_SIZE = "other_size"
+    OTHER_BYTES = "other_bytes"
+
+
+class ArchiveFetched(RunEvent):
+    """The archive was read through the gateway by somebody with the attempt's address, who should be the provider.
+
+    The bytes were those that the dataset statement names, and the last of them were released after this event was
+    stored; or, with `refused`, they were others, and what was sent cannot be opened. A fetch that broke off before
+    its end is not told: without its end an archive cannot be opened either.
+    """
+
+    ce_type: ClassVar[str] = "lifemask.archive.fetched.v1"
+    topic: ClassVar[Topic] = Topic.TRAININGS
+
+    attempt: Attempt
+    bytes: int = Field(ge=0, examples=[61_000_000])
+    """Bytes that were read from the store; with a `refused` size or object those that lie there."""
+    refused: ArchiveRefusal | None = None
+    """Absent when the archive was the sealed one."""
 
 
 class TrainingSucceeded(RunEvent):

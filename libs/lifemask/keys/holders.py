@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from lifemask.contracts import (
+    ArchiveFetched,
+    ArchiveFetched,
     DatasetSealed,
     Event,
     ModelReady,
@@ -60,7 +62,9 @@ HOLDERS: Final[Mapping[str, Rights]] = {
             RunCancelRequested,
             TrainingCallbackReceived,
             UserErasureRequested,
+            ArchiveFetched,
             UserErased,
+            ArchiveFetched,
         ),
     ),
     "image-validator": _may("validation", "refusal", emit=(*_HOLDER, PhotoJudged, PhotosValidated, RunRejected)),
