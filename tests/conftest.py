@@ -18,6 +18,7 @@ from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped] 
 from lifemask.bus.roles import role_of, schema_of
 from lifemask.bus.rows import Pool
 from lifemask.cli.embedded.postgres import running_postgres
+from lifemask.testkit.keys import write_keys
 
 SYSTEM = "tests/system/"
 
@@ -42,6 +43,14 @@ class OneSystem(LoadGroupScheduling):  # type: ignore[misc]  # likewise
 @pytest.hookimpl(optionalhook=True)  # there is no such hook when tests run without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGroupScheduling | None:
     return OneSystem(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keys_directory() -> Iterator[Path]:
+    """Throw-away keys, where every service of this process looks for its own unless a test says otherwise."""
+    with tempfile.TemporaryDirectory(prefix="lm-keys-") as folder:
+        os.environ["LIFEMASK_KEYS"] = str(write_keys(Path(folder)))
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

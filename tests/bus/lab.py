@@ -15,13 +15,15 @@ from lifemask.contracts import (
     Event,
     PhotoJudged,
     PhotosValidated,
+    Record,
     RunCancelRequested,
     Stage,
     new_id,
-    pack,
 )
+from lifemask.contracts.signing import Signer, sign
 from lifemask.runtime.settings import ServiceSettings
 from lifemask.testkit.events import an_event
+from lifemask.testkit.keys import app_signer, signed, test_keys
 from lifemask.testkit.outbox import said
 
 
@@ -156,7 +158,24 @@ class Lab:
 
 
 def record(event: Event, name: str | None = None) -> Raw:
-    packed = pack(event, id=name or new_id(), source="test", time=datetime(2026, 1, 1, tzinfo=UTC))
+    return raw(signed(event, id=name, time=datetime(2026, 1, 1, tzinfo=UTC)))
+
+
+def resigned(one: Raw, *, key: bytes | None = None, value: bytes | None = None, **headers: bytes) -> Raw:
+    """The record with other parts, signed again by whose key it is: true, whatever it says."""
+    changed = tuple((name, headers.get(name, text or b"")) for name, text in one.headers)
+    signer = signer_of(one)
+    return raw(sign(Record(one.topic, key or one.key or b"", value or one.value or b"", changed), signer))
+
+
+def signer_of(one: Raw) -> Signer:
+    """The key of the source of a record."""
+    kind, _, name = (dict(one.headers)["ce_source"] or b"").decode().partition("/")
+    return app_signer(name) if kind == "app" else test_keys().signers[name]
+
+
+def raw(packed: Record) -> Raw:
+    """A record as it comes from Kafka."""
     return Raw(packed.topic, f"{packed.topic}/0/{new_id()}", packed.key, packed.value, list(packed.headers))
 
 

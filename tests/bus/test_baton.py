@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.bus.lab import Lab, Note, Nudge, Script
+from tests.bus.lab import Lab, Note, Nudge, Script, record, resigned
 
 from lifemask.bus.outcomes import Keep, Misconfigured, Retryable, Unprocessable
 from lifemask.bus.rows import Pool
@@ -143,12 +143,6 @@ async def test_the_stage_of_the_end_and_its_time_are_the_databases(lab: Lab) -> 
 
 
 async def test_a_run_named_only_in_the_body_is_brought_as_well(lab: Lab) -> None:
-    from tests.bus.lab import record
-
-    from lifemask.bus.inbound import Raw
-
-    raw = record(an_event(PhotosValidated, **a_run()))
-    headers = [(name, b"nonsense" if name == "ce_subject" else value) for name, value in raw.headers]
-    await lab.service.intake.store([Raw(raw.topic, raw.place, raw.key, raw.value, headers)])
+    await lab.service.intake.store([resigned(record(an_event(PhotosValidated, **a_run())), ce_subject=b"nonsense")])
     await lab.settle()
     assert await lab.kinds() == ["DatasetSealed"]

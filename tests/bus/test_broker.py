@@ -48,9 +48,13 @@ async def test_one_bad_header_costs_no_other_record(database: Make) -> None:
         async with open_bus("packager", Stage.PACKAGE, settings_for(broker, await database("packager"))) as bus:
             async with running(judging(bus, seen)):
                 await until(lambda: done(bus.pool, 100))
-            dead = await bus.pool.fetchval("select count(*) from inbox where dead_at is not null")
+            refused = await bus.pool.fetch("select reason, type from security order by type")
     assert sorted(seen.users) == sorted(one.key.decode() for one in good if one.key)
-    assert dead == 3
+    assert [tuple(one) for one in refused] == [
+        ("bad signature", PhotoJudged.ce_type),
+        ("unsigned", "unreadable"),
+        ("unsigned", "unreadable"),
+    ]
 
 
 async def done(pool: Pool, count: int) -> bool:
@@ -101,22 +105,22 @@ async def all_sent(bus: Bus) -> bool:
 
 
 async def test_an_empty_broker_is_filled_again_and_nobody_acts_twice(database: Make) -> None:
-    speaker, listener, seen = await database("ingest"), await database("packager"), Seen()
+    speaker, listener, seen = await database("image-validator"), await database("packager"), Seen()
     for name in ("one", "two"):
         with a_broker() as broker:
             mine = settings_for(broker, speaker, broker_id=name)
             theirs = settings_for(broker, listener, broker_id=name)
             async with (
-                open_bus("ingest", Stage.REQUEST, mine) as ingest,
+                open_bus("image-validator", Stage.VALIDATE, mine) as validator,
                 open_bus("packager", Stage.PACKAGE, theirs) as packager,
             ):
                 service = judging(packager, seen)
-                async with running(ingest.serve([on(DatasetSealed, seen.look)])), running(service):
+                async with running(validator.serve([on(DatasetSealed, seen.look)])), running(service):
                     for number in range(5):
-                        await say(ingest, f"{name}/{number}")
+                        await say(validator, f"{name}/{number}")
                     total = 5 if name == "one" else 10
                     await until(lambda total=total, pool=packager.pool: done(pool, total))  # type: ignore[misc] # bound
-                    await until(lambda bus=ingest: all_sent(bus))  # type: ignore[misc] # bound
+                    await until(lambda bus=validator: all_sent(bus))  # type: ignore[misc] # bound
             published = await read_all(broker, Topic.PHOTOS)
             assert len({one["ce_id"] for one in published}) == len(published) == total
     assert len(seen.users) == len(set(seen.users)) == 10

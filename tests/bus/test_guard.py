@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tests.bus.lab import record
+from tests.bus.lab import record, resigned
 
 from lifemask.bus.inbound import Inbound, Raw
 from lifemask.bus.outcomes import Outcome, on
@@ -25,6 +25,7 @@ from lifemask.contracts import (
 from lifemask.contracts.uploads import PhotosUploaded
 from lifemask.runtime.settings import ServiceSettings
 from lifemask.testkit.events import a_run, an_event
+from lifemask.testkit.keys import app_signer
 
 
 async def seal(event: PhotosValidated) -> Sequence[Outcome]:
@@ -44,16 +45,20 @@ def no_globex(row: Inbound) -> str | None:
     return "not welcome" if (row.user_id or "").startswith("globex.") else None
 
 
+def acme(row: Inbound) -> Sequence[bytes] | None:
+    return [app_signer("acme").public] if row.source == "app/acme" else None
+
+
 def a_service(pool: Pool) -> Service:
     bus = Bus("packager", Stage.PACKAGE, ServiceSettings(), pool)
     routes = (on(PhotosValidated, seal, brings="run"), on(PhotosUploaded, take, brings="run", unfit=refuse))
-    return bus.serve(routes, guard=no_globex)
+    return bus.serve(routes, guard=no_globex, outsiders=acme)
 
 
 def saying(event: Event, **changes: Any) -> Raw:
     """The event's record with other fields in its body."""
     packed = record(event)
-    return replace(packed, value=json.dumps(json.loads(packed.value or b"") | changes).encode())
+    return resigned(packed, value=json.dumps(json.loads(packed.value or b"") | changes).encode())
 
 
 async def settle(service: Service) -> None:
@@ -75,7 +80,7 @@ async def test_a_refused_record_leaves_an_entry_and_nothing_else(pool: Pool) -> 
     assert [(each["user_id"], each["run_id"], each["reason"]) for each in entries] == [
         (bad["user_id"], bad["run_id"], "not welcome")
     ] * 2
-    assert (entries[0]["source"], entries[0]["type"]) == ("test", PhotosValidated.ce_type)
+    assert (entries[0]["source"], entries[0]["type"]) == ("lifemask/image-validator", PhotosValidated.ce_type)
     assert entries[0]["value"] == records[0].value
     for table in ("inbox", "baton", "lane"):
         assert await pool.fetchval(f"select count(*) from {table} where {table}::text like '%globex%'") == 0
@@ -104,7 +109,7 @@ async def test_a_body_that_does_not_fit_is_answered_without_its_content(pool: Po
 async def test_a_body_that_names_another_user_is_answered_to_the_sender(pool: Pool) -> None:
     service, mine, theirs = a_service(pool), a_run(), a_run()
     packed = record(an_event(PhotosUploaded, user_id=theirs["user_id"], run_id=mine["run_id"]))
-    await service.intake.store([replace(packed, key=mine["user_id"].encode())])
+    await service.intake.store([resigned(packed, key=mine["user_id"].encode())])
     await settle(service)
     (answer,) = [RunFailed.read(value) for _, value in await outbox(pool)]
     assert answer.run == mine

@@ -4,9 +4,9 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from tests.bus.lab import Lab, Note, Nudge, Script, record
+from tests.bus.lab import Lab, Note, Nudge, Script, record, resigned
 
-from lifemask.bus.inbound import CONTROL, Raw
+from lifemask.bus.inbound import CONTROL
 from lifemask.bus.outcomes import Keep, Later, Misconfigured, Retryable, Unprocessable
 from lifemask.bus.rows import Pool
 from lifemask.contracts import (
@@ -71,9 +71,9 @@ async def test_one_identity_with_other_bytes_is_a_dead_letter(lab: Lab) -> None:
     assert await lab.count("dead_at is not null") == 1
 
 
-async def test_a_record_nobody_can_read_is_kept_and_the_others_flow(lab: Lab) -> None:
+async def test_a_true_record_without_its_user_is_kept_and_the_others_flow(lab: Lab) -> None:
     good = [record(an_event(PhotoJudged, **a_run())) for _ in range(100)]
-    bad = Raw("lifemask.photos", "lifemask.photos/0/7", b"acme.u", b"\xff{", [("ce_type", None), ("x", b"\xff\x00")])
+    bad = resigned(record(an_event(PhotoJudged, **a_run())), key=b"nobody", value=b"\xff{")
     await lab.service.intake.store([*good[:50], bad, *good[50:]])
     await lab.settle()
     assert len(lab.script.seen) == 100
@@ -206,9 +206,8 @@ async def test_control_lanes_go_on_while_the_stage_is_paused(pool: Pool) -> None
 
 
 async def test_a_newer_version_waits_for_the_deploy(lab: Lab) -> None:
-    raw = record(an_event(PhotosValidated, **a_run()))
-    newer = [(name, b"lifemask.photos.validated.v2" if name == "ce_type" else value) for name, value in raw.headers]
-    await lab.service.intake.store([Raw(raw.topic, raw.place, raw.key, raw.value, newer)])
+    newer = resigned(record(an_event(PhotosValidated, **a_run())), ce_type=b"lifemask.photos.validated.v2")
+    await lab.service.intake.store([newer])
     for _ in range(30):
         await lab.turn()
         await lab.time_passes()
@@ -219,9 +218,9 @@ async def test_a_newer_version_waits_for_the_deploy(lab: Lab) -> None:
 @pytest.mark.parametrize("what", ["user", "run"])
 async def test_a_body_that_names_another_user_or_run_is_a_dead_letter(lab: Lab, what: str) -> None:
     mine, other = a_run(), a_run()
-    raw = record(an_event(PhotoJudged, **{**mine, f"{what}_id": other[f"{what}_id"]}))
-    headers = [(name, mine["run_id"].encode() if name == "ce_subject" else value) for name, value in raw.headers]
-    await lab.service.intake.store([Raw(raw.topic, raw.place, mine["user_id"].encode(), raw.value, headers)])
+    one = record(an_event(PhotoJudged, **{**mine, f"{what}_id": other[f"{what}_id"]}))
+    named = resigned(one, key=mine["user_id"].encode(), ce_subject=mine["run_id"].encode())
+    await lab.service.intake.store([named])
     await lab.settle()
     assert lab.script.seen == []
     assert await lab.count("dead_at is not null") == 1

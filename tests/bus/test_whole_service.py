@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
@@ -16,12 +15,11 @@ from lifemask.contracts import (
     PhotosValidated,
     Stage,
     Topic,
-    new_id,
-    pack,
     parse,
 )
 from lifemask.runtime.settings import ServiceSettings
 from lifemask.testkit.events import a_run, an_event
+from lifemask.testkit.keys import signed, test_keys
 
 
 async def seal(event: PhotosValidated) -> Sequence[Outcome]:
@@ -62,12 +60,13 @@ async def test_an_event_goes_in_and_its_fact_comes_out(database: Callable[[str],
             assert await bus.pool.fetchval("select passed_as from baton") == DatasetSealed.ce_type
     assert event.model_dump()["run_id"] == run["run_id"]
     assert headers["ce_source"] == b"lifemask/packager"
+    assert headers["ce_keyid"] == test_keys().signers["packager"].keyid.encode()
     assert headers["traceparent"]
 
 
 async def send(bootstrap: str, event: Event) -> None:
     async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
-        record = pack(event, id=new_id(), source="test", time=datetime.now(UTC))
+        record = signed(event)
         await producer.send_and_wait(record.topic, record.value, key=record.key, headers=list(record.headers))
 
 

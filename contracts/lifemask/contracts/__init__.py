@@ -6,9 +6,9 @@ from lifemask.contracts.envelope import BadEnvelope, Envelope, Record, pack, rea
 from lifemask.contracts.event import Baton, Event, RunEvent, Stage, Value
 from lifemask.contracts.failures import CATALOGUE, Category, Failure, FailureCode, Move
 from lifemask.contracts.guidance import GUIDANCE, Advice, Guidance, Occasion, advice_for
-from lifemask.contracts.ids import Digest, ModelId, PhotoId, RunId, UserId, app_of, new_id, user_id
+from lifemask.contracts.ids import OPERATOR, OWN_APP, Digest, ModelId, PhotoId, RunId, UserId, app_of, new_id, user_id
 from lifemask.contracts.models import ModelReady, ModelRevoked
-from lifemask.contracts.notifications import NotificationDelivered
+from lifemask.contracts.notifications import NotificationDelivered, Refused, SecurityReported
 from lifemask.contracts.parameters import RunRequest, TrainingParameters
 from lifemask.contracts.photos import PhotoJudged, PhotoReceived, PhotoRemoved
 from lifemask.contracts.runs import (
@@ -38,13 +38,15 @@ __all__ = [
     "CATALOGUE",
     "EVENTS",
     "GUIDANCE",
+    "OPERATOR",
+    "OWN_APP",
     "PARTITIONS",
     "TERMINAL",
     "Advice",
-    "BadEnvelope",
-    "Baton",
     "ArchiveFetched",
     "ArchiveRefusal",
+    "BadEnvelope",
+    "Baton",
     "Category",
     "DatasetSealed",
     "Digest",
@@ -67,6 +69,7 @@ __all__ = [
     "PhotosUploaded",
     "PhotosValidated",
     "Record",
+    "Refused",
     "RunAccepted",
     "RunCancelRequested",
     "RunCanceled",
@@ -76,6 +79,7 @@ __all__ = [
     "RunRejected",
     "RunRequest",
     "RunStalled",
+    "SecurityReported",
     "Stage",
     "Topic",
     "TrainingCallbackReceived",

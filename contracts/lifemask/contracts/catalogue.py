@@ -6,7 +6,7 @@ from lifemask.contracts.datasets import DatasetSealed, PhotosValidated
 from lifemask.contracts.envelope import AnyRecord, headers_of, read_envelope, value_of
 from lifemask.contracts.event import Baton, Event
 from lifemask.contracts.models import ModelReady, ModelRevoked
-from lifemask.contracts.notifications import NotificationDelivered
+from lifemask.contracts.notifications import NotificationDelivered, SecurityReported
 from lifemask.contracts.photos import PhotoJudged, PhotoReceived, PhotoRemoved
 from lifemask.contracts.runs import RunAccepted, RunCanceled, RunCancelRequested, RunFailed, RunRejected, RunStalled
 from lifemask.contracts.trainings import (
@@ -42,6 +42,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     UserErasureRequested,
     UserErased,
     NotificationDelivered,
+    SecurityReported,
 )
 
 BY_TYPE: Final[dict[str, type[Event]]] = {event.ce_type: event for event in EVENTS}

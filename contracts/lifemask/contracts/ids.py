@@ -46,6 +46,12 @@ Digest = Annotated[  # says nothing about itself: each field says of what it is 
 ]
 
 
+OWN_APP: Final = "lifemask"
+"""No app may have this name: users of it are ours."""
+OPERATOR: Final = f"{OWN_APP}.operator"
+"""The user under whose key events travel that are about no user at all."""
+
+
 def new_id() -> str:
     """A fresh UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then 74 random bits."""
     value = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))

@@ -1,10 +1,10 @@
-"""Topic `lifemask.notifications`: who was told."""
+"""Topic `lifemask.notifications`: who was told, and what the operator is to be told."""
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
-from lifemask.contracts.event import RunEvent
+from lifemask.contracts.event import Event, RunEvent, Value
 from lifemask.contracts.ids import Digest
 from lifemask.contracts.topics import Topic
 
@@ -25,3 +25,31 @@ class NotificationDelivered(RunEvent):
     """`delivered`: the other side took it. `skipped`: no address is known. `gave_up`: refused for days."""
     tries: int = Field(ge=0, examples=[1])
     """How often it was tried."""
+
+
+class Refused(Value):
+    """Records that were refused for one reason."""
+
+    reason: str = Field(max_length=100, examples=["bad signature"])
+    """Why: a fixed set of words."""
+    type: str = Field(max_length=100, examples=["lifemask.model.ready"])
+    """What they said they were: an event type without version, or `unreadable`."""
+    count: int = Field(ge=1, examples=[3])
+    """How many."""
+
+
+class SecurityReported(Event):
+    """A service refused records that are not from who they say. Travels under the key `lifemask.operator`.
+
+    One event tells of many records; the next one comes an hour later at the earliest.
+    """
+
+    ce_type: ClassVar[str] = "lifemask.security.reported.v1"
+    topic: ClassVar[Topic] = Topic.NOTIFICATIONS
+
+    service: str = Field(max_length=64, examples=["publisher"])
+    """Who refused them."""
+    since: AwareDatetime = Field(examples=["2026-01-02T03:04:05Z"])
+    """When the first of them came."""
+    refused: tuple[Refused, ...] = Field(min_length=1, max_length=100)
+    """How many of what, and why."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lifemask.bus.outcomes import Route
-from lifemask.contracts import BadEnvelope, read_envelope, split_version
+from lifemask.contracts import BadEnvelope, Envelope, read_envelope, split_version
 from lifemask.contracts.ids import USER_PATTERN, UUID7_PATTERN
 from lifemask.contracts.runs import RunCancelRequested
 from lifemask.contracts.users import UserErasureRequested
@@ -51,6 +51,8 @@ class Inbound:
     cancels: bool = False
     wanted: bool = True
     problem: str | None = None
+    envelope: Envelope | None = None
+    raw: Raw | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Table:
         try:
             envelope = read_envelope(raw.headers)
         except BadEnvelope:
-            return _dead(raw)
+            return _dead(raw, None)
         family, _ = split_version(envelope.type)
         cancels = bool(self.brings) and family == _CANCEL
         if family not in self.families and not cancels:
@@ -85,7 +87,7 @@ class Table:
         run = _match(_UUID, envelope.subject or "") or _run_in_body(raw.value)
         brings = family in self.brings
         if user is None or raw.value is None or (run is None and (brings or cancels)):
-            return _dead(raw)
+            return _dead(raw, envelope)
         return Inbound(
             msg_id=identity(envelope.source, envelope.id),
             lane=user + CONTROL if family in _CONTROLLING else user,
@@ -99,6 +101,8 @@ class Table:
             brings=brings,
             cancels=cancels,
             wanted=family in self.families,
+            envelope=envelope,
+            raw=raw,
         )
 
 
@@ -160,7 +164,7 @@ def _run_in_body(value: bytes | None) -> str | None:
     return _match(_UUID, run) if isinstance(run, str) else None
 
 
-def _dead(raw: Raw) -> Inbound:
+def _dead(raw: Raw, envelope: Envelope | None) -> Inbound:
     """A record nobody can handle: kept whole under an identity of its own place in the log."""
     key = (raw.key or b"").decode(errors="replace")
     return Inbound(
@@ -168,9 +172,12 @@ def _dead(raw: Raw) -> Inbound:
         lane=UNREADABLE,
         user_id=_match(_USER, key),
         run_id=None,
-        type="unreadable",
+        type="unreadable" if envelope is None else envelope.type,
         topic=raw.topic,
         value=raw.value or b"",
         headers=headers_json(raw.headers),
+        source="" if envelope is None else envelope.source,
         problem="no readable envelope, user or run",
+        envelope=envelope,
+        raw=raw,
     )

@@ -6,8 +6,9 @@ from dataclasses import replace as with_changes
 from datetime import timedelta
 
 from lifemask.bus import lanes
+from lifemask.bus.checking import Check, known, may_be_old
 from lifemask.bus.dead import DeadLetters
-from lifemask.bus.guarding import Guard, let_in, refuse
+from lifemask.bus.guarding import Guard, Refusals, let_in
 from lifemask.bus.inbound import Inbound, Raw, Table, identity
 from lifemask.bus.rows import Connection, Pool, transaction
 from lifemask.bus.signals import Signals
@@ -22,6 +23,8 @@ class Intake:
     dead: DeadLetters
     signals: Signals
     deadline: timedelta | None
+    check: Check
+    refusals: Refusals
     guard: Guard = let_in
 
     async def store(self, records: Sequence[Raw]) -> None:
@@ -29,21 +32,43 @@ class Intake:
         rows = [row for record in records if (row := self.table.read(record)) is not None]
         if not rows:
             return
-        readable = [(row, self.guard(row)) for row in rows if row.problem is None]
-        refused = [(row, reason) for row, reason in readable if reason is not None]
-        fit = [row for row, reason in readable if reason is None]
-        unfit = [row for row in rows if row.problem is not None]
         async with transaction(self.pool) as connection:
+            believed, refused = await self._sort(connection, rows)
+            fit = [row for row in believed if row.problem is None]
+            unfit = [row for row in believed if row.problem is not None]
             new = await lanes.intake(connection, fit, self.deadline)
             if new < sum(row.wanted for row in fit):
                 unfit += await _used_twice(connection, fit)
             await self.dead.store(connection, unfit)
-            await refuse(connection, refused)
+            await self.refusals.keep(connection, refused)
         self.signals.lanes.set()
         if unfit:
             self.signals.outbox.set()
         if any(row.cancels for row in fit):
             self.signals.batons.set()
+
+    async def _sort(
+        self, connection: Connection, rows: Sequence[Inbound]
+    ) -> tuple[list[Inbound], list[tuple[Inbound, str]]]:
+        """The records that are believed, and the others with the reason.
+
+        A record whose key was taken away since it came first is neither: it is here already.
+        """
+        at = await connection.fetchval("select now()")
+        believed: list[Inbound] = []
+        refused: list[tuple[Inbound, str]] = []
+        stale: list[tuple[Inbound, str]] = []
+        for row in rows:
+            if (unwelcome := self.guard(row) if row.problem is None else None) is not None:
+                refused.append((row, unwelcome))
+            elif (reason := self.check.reason(row, at)) is None:
+                believed.append(row)
+            else:
+                (stale if may_be_old(reason) else refused).append((row, reason.value))
+        if stale:
+            old = await known(connection, [row for row, _ in stale])
+            refused += [(row, reason) for row, reason in stale if row.msg_id not in old]
+        return believed, refused
 
 
 async def _used_twice(connection: Connection, rows: Sequence[Inbound]) -> list[Inbound]:

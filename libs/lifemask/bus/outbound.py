@@ -13,6 +13,7 @@ from lifemask.bus.inbound import CONTROL
 from lifemask.bus.outcomes import Keep, Later, OnEnd, Outcome, RunEnded
 from lifemask.bus.rows import Connection, Writer, act_for
 from lifemask.contracts import Baton, Envelope, Event, RunEvent
+from lifemask.contracts.signing import Signer, sign_event
 from lifemask.runtime.telemetry import current_traceparent
 
 
@@ -63,9 +64,10 @@ def nothing_on_end(_ended: RunEnded) -> Sequence[Later | Keep]:
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """Stores outcomes for one service."""
+    """Stores outcomes for one service; each event is signed when it is stored."""
 
     service: str
+    signer: Signer
     prefix: str
     writer: Writer
     on_end: OnEnd
@@ -184,19 +186,19 @@ class Outbound:
 
     def _rows(self, events: Sequence[tuple[str, Event]]) -> list[OutboxRow]:
         now = datetime.now(UTC)  # informative only: the outbox row carries the database's time
-        return [
-            OutboxRow(
-                id=name,
-                topic=event.topic.named(self.prefix),
-                key=event.user_id,
-                value=event.body(),
-                headers=self._headers(name, event, now),
-                held=event.baton is not Baton.FREE,
-            )
-            for name, event in events
-        ]
+        return [self._row(name, event, event.body(), now) for name, event in events]
 
-    def _headers(self, name: str, event: Event, now: datetime) -> str:
+    def _row(self, name: str, event: Event, body: bytes, now: datetime) -> OutboxRow:
+        return OutboxRow(
+            id=name,
+            topic=event.topic.named(self.prefix),
+            key=event.user_id,
+            value=body,
+            headers=self._headers(name, event, body, now),
+            held=event.baton is not Baton.FREE,
+        )
+
+    def _headers(self, name: str, event: Event, body: bytes, now: datetime) -> str:
         run = event.run_id if isinstance(event, RunEvent) else None
         envelope = Envelope(
             id=name,
@@ -206,7 +208,8 @@ class Outbound:
             subject=run,
             traceparent=current_traceparent(run),
         )
-        return json.dumps([[key, value.decode()] for key, value in envelope.headers()])
+        signed = sign_event(envelope, event.user_id.encode(), body, self.signer)
+        return json.dumps([[key, value.decode()] for key, value in (*envelope.headers(), *signed)])
 
 
 def _refuse_strangers(cause: Cause, outcomes: Sequence[Outcome], held: Sequence[RunEvent]) -> None:

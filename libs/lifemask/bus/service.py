@@ -11,16 +11,18 @@ from typing import Any
 import asyncpg
 
 from lifemask.bus.calls import Calls
+from lifemask.bus.checking import Check, Outsiders, check_version, nobody
 from lifemask.bus.consumer import Consumer
 from lifemask.bus.dead import DeadLetters
 from lifemask.bus.ender import Ender
 from lifemask.bus.finisher import Finisher
-from lifemask.bus.guarding import Guard, let_in
+from lifemask.bus.guarding import Guard, Refusals, let_in
 from lifemask.bus.inbound import Table
 from lifemask.bus.intake import Intake
 from lifemask.bus.outbound import Cause, Outbound, nothing_on_end, refuse_to_save
 from lifemask.bus.outcomes import OnEnd, Outcome, Route
 from lifemask.bus.relay import Relay
+from lifemask.bus.reporting import Reporter
 from lifemask.bus.retry import Limits, Pause
 from lifemask.bus.roles import schema_of
 from lifemask.bus.rows import Connection, Pool, Rows, Writer, session, transaction
@@ -29,12 +31,16 @@ from lifemask.bus.timer import Cleaner, Timer
 from lifemask.bus.topics import require_topics
 from lifemask.bus.worker import Worker
 from lifemask.contracts import BY_TYPE, RunCancelRequested, Stage, Topic
+from lifemask.keys.files import open_keys
 from lifemask.runtime.settings import ServiceSettings
 
 
 @asynccontextmanager
 async def open_bus(service: str, stage: Stage, settings: ServiceSettings) -> AsyncIterator["Bus"]:
-    """Connects `service` (its name with hyphens) to its own schema. Raises OSError or PostgresError when it cannot."""
+    """Connects `service` (its name with hyphens) to its own schema, with its keys.
+
+    Raises OSError or PostgresError when it cannot, and Misconfigured for keys that cannot be used.
+    """
     schema = schema_of(service)
     async with asyncpg.create_pool(
         settings.postgres,
@@ -44,7 +50,10 @@ async def open_bus(service: str, stage: Stage, settings: ServiceSettings) -> Asy
         command_timeout=settings.watchdog,
         reset=_keep_session,
     ) as pool:
-        yield Bus(service, stage, settings, pool)
+        bus = Bus(service, stage, settings, pool)
+        async with transaction(pool) as connection:
+            await check_version(connection, bus.trust)
+        yield bus
 
 
 async def _keep_session(_connection: Connection) -> None:
@@ -64,7 +73,10 @@ class Bus:
         self.pool = pool
         self.rows = Rows(pool)
         self.signals = Signals()
-        self.outbound = Outbound(service, settings.topic_prefix, refuse_to_save, nothing_on_end)
+        keys = open_keys(settings.keys, service, settings.keyring_root)
+        self.signer = keys.signer
+        self.trust = keys.trust
+        self.outbound = Outbound(service, keys.signer, settings.topic_prefix, refuse_to_save, nothing_on_end)
 
     def serve(
         self,
@@ -73,15 +85,17 @@ class Bus:
         writer: Writer = refuse_to_save,
         on_end: OnEnd = nothing_on_end,
         guard: Guard = let_in,
+        outsiders: Outsiders = nobody,
         app: Any = None,
         **ports: object,
     ) -> "Service":
         """The service of these routes. Handlers get `ports` by name; `app` is an ASGI app to serve as well.
 
-        `guard` is asked for each record that the routes want, before it is stored.
+        `guard` is asked for each record that the routes want, before its signature is checked; `outsiders` knows the
+        keys of sources that are no services of ours.
         """
-        self.outbound = Outbound(self.service, self.settings.topic_prefix, writer, on_end)
-        return Service(self, Table.of(routes), ports, app, guard)
+        self.outbound = Outbound(self.service, self.signer, self.settings.topic_prefix, writer, on_end)
+        return Service(self, Table.of(routes), ports, app=app, guard=guard, check=Check(self.trust, outsiders))
 
     async def commit(
         self, user_id: str, outcomes: Sequence[Outcome], *, cause: str, run_id: str | None = None, takes: bool = False
@@ -133,7 +147,9 @@ class Readiness:
 class Service:
     """One service of the chain. `run` works until it is cancelled or something essential breaks."""
 
-    def __init__(self, bus: Bus, table: Table, ports: dict[str, object], app: Any, guard: Guard = let_in) -> None:
+    def __init__(
+        self, bus: Bus, table: Table, ports: dict[str, object], *, app: Any, guard: Guard, check: Check
+    ) -> None:
         settings = bus.settings
         limits = limits_of(settings)
         self.app = app
@@ -142,7 +158,18 @@ class Service:
         self.bus = bus
         self.pause = Pause(limits)
         self.dead = DeadLetters(bus.pool, bus.outbound, bus.stage, bus.signals)
-        self.intake = Intake(bus.pool, table, self.dead, bus.signals, settings.deadline(bus.stage), guard)
+        window = timedelta(seconds=settings.security_window)
+        self.intake = Intake(
+            bus.pool,
+            table,
+            self.dead,
+            bus.signals,
+            settings.deadline(bus.stage),
+            check,
+            Refusals(window, settings.security_entries),
+            guard,
+        )
+        self.reporter = Reporter(bus.pool, bus.outbound, bus.signals, window, bus.trust)
         self.worker = Worker(
             bus.pool, Calls(table, ports), bus.outbound, self.dead, limits, bus.signals, self.pause, Finisher(bus.pool)
         )
@@ -184,6 +211,7 @@ class Service:
                 tasks.create_task(loop(), name=loop.__qualname__)
             tasks.create_task(self.relay.run(), name="relay")
             tasks.create_task(self.cleaner.run(), name="cleaner")
+            tasks.create_task(self.reporter.run(), name="reporter")
             tasks.create_task(self._consume(self.consumer), name="consumer")
 
     async def _consume(self, consumer: Consumer) -> None:

@@ -89,7 +89,18 @@ create table security (
     run_id text,
     topic text,
     value bytea,
-    headers jsonb
+    headers jsonb,
+    times int not null default 1,
+    reported_at timestamptz
+);
+create index security_at on security (at);
+create index security_unreported on security (id) where reported_at is null;
+create index security_reported on security (reported_at) where reported_at is not null;
+
+create table keyring (
+    one boolean primary key default true check (one),
+    root text not null,
+    version bigint not null
 );
 
 create table broker (

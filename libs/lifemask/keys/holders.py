@@ -22,6 +22,7 @@ from lifemask.contracts import (
     RunFailed,
     RunRejected,
     RunStalled,
+    SecurityReported,
     TrainingCallbackReceived,
     TrainingProgressed,
     TrainingStarted,
@@ -31,7 +32,7 @@ from lifemask.contracts import (
     split_version,
 )
 
-_HOLDER: Final = (RunFailed, RunCanceled, RunStalled)
+_HOLDER: Final[tuple[type[Event], ...]] = (RunFailed, RunCanceled, RunStalled)
 """Said by whichever service holds the run."""
 
 
@@ -46,7 +47,8 @@ class Rights:
 
 
 def _may(*steps: str, emit: tuple[type[Event], ...]) -> Rights:
-    return Rights(steps, tuple(sorted(split_version(event.ce_type)[0] for event in emit)))
+    everything: tuple[type[Event], ...] = (*emit, SecurityReported)
+    return Rights(steps, tuple(sorted(split_version(event.ce_type)[0] for event in everything)))
 
 
 HOLDERS: Final[Mapping[str, Rights]] = {
@@ -60,11 +62,11 @@ HOLDERS: Final[Mapping[str, Rights]] = {
             PhotoRemoved,
             RunAccepted,
             RunCancelRequested,
+            ArchiveFetched,
             TrainingCallbackReceived,
+            ArchiveFetched,
             UserErasureRequested,
-            ArchiveFetched,
             UserErased,
-            ArchiveFetched,
         ),
     ),
     "image-validator": _may("validation", "refusal", emit=(*_HOLDER, PhotoJudged, PhotosValidated, RunRejected)),

@@ -28,6 +28,12 @@ class ServiceSettings(BaseSettings):
     """`file:///directory` (absolute) or `s3://bucket`."""
     keys: Path = Path("./.lifemask/keys")
     """Directory with this installation's keys."""
+    keyring_root: str = Field(default="", pattern=r"^(SHA256:[A-Za-z0-9+/]{43})?$")
+    """Fingerprint of the root that signs the keyring; empty takes the one in the directory of keys."""
+    security_window: float = Field(default=3600, gt=0)
+    """Refused records are reported together, once in this time."""
+    security_entries: int = Field(default=1000, ge=1)
+    """Refused records kept one by one in this time; more are counted only, so that a flood fills no disk."""
     topic_prefix: str = Field(default="", pattern=r"^([A-Za-z0-9_-]+\.)?$")
     """The environment's prefix of every topic, for example `staging.`."""
     host: str = "127.0.0.1"
