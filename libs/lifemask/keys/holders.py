@@ -6,7 +6,6 @@ from typing import Final
 
 from lifemask.contracts import (
     ArchiveFetched,
-    ArchiveFetched,
     DatasetSealed,
     Event,
     ModelReady,
@@ -64,7 +63,6 @@ HOLDERS: Final[Mapping[str, Rights]] = {
             RunCancelRequested,
             ArchiveFetched,
             TrainingCallbackReceived,
-            ArchiveFetched,
             UserErasureRequested,
             UserErased,
         ),
