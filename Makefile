@@ -34,7 +34,7 @@ up: $(READY) ## run the whole system on this machine, data in ./.lifemask
 	@$(BIN)/lifemask up $(ARGS)
 
 test: $(READY) ## run the tests with branch coverage
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-branch --cov-report=term:skip-covered -q $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup --cov --cov-branch --cov-report=term:skip-covered -q $(ARGS)
 
 check: $(READY) ## lint, types, import rules, fresh schemas, no breaking event: seconds
 	@$(BIN)/ruff check .
