@@ -106,7 +106,9 @@ def test_every_failure_says_what_happened_whose_move_it_is_and_the_next_step(cod
 def test_a_failure_carries_its_text_with_the_facts_filled_in() -> None:
     failure = Failure.of(FailureCode.TOO_FEW_USABLE, usable=8, received=10, minimum=12, needed=4)
     assert failure.what == "8 of 10 photos can be used, at least 12 are needed."
-    assert failure.next_step == "Add 4 more good photos and submit again."
+    assert failure.next_step == (
+        "Add 4 more good photos and submit again: this run, started again within 24 hours, keeps its photos."
+    )
     with pytest.raises(KeyError):
         Failure.of(FailureCode.TOO_FEW_USABLE)
 

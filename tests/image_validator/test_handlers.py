@@ -170,7 +170,9 @@ async def test_too_few_usable_photos_reject_the_run_with_every_verdict() -> None
     assert isinstance(rejected, RunRejected)
     assert (rejected.received, rejected.usable, rejected.needed) == (12, 10, 2)
     assert rejected.failure.code == "too_few_usable"
-    assert rejected.failure.next_step == "Add 2 more good photos and submit again."
+    assert rejected.failure.next_step == (
+        "Add 2 more good photos and submit again: this run, started again within 24 hours, keeps its photos."
+    )
     assert [one.photo_id for one in rejected.photos] == photos
     assert [one.verdicts for one in rejected.photos][-2:] == [(Verdict.BLURRY,), (Verdict.NOT_A_PHOTO,)]
     assert world.sealed == []

@@ -42,12 +42,16 @@ class InMemoryRuns:
     """One run, or none."""
 
     known: Run | None
+    copied: bool = False
 
     async def run(self, user_id: str, run_id: str) -> Run | None:
         return self.known
 
     async def photos(self, user_id: str, run_id: str) -> Sequence[Photo]:
         return PHOTOS
+
+    async def is_copied(self, user_id: str, run_id: str) -> bool:
+        return self.copied
 
 
 @dataclass
@@ -199,6 +203,12 @@ async def test_what_was_deleted_is_recorded() -> None:
         Keep(Disposed(IDS["user_id"], IDS["run_id"], "original", 4, 40)),
         Keep(Disposed(IDS["user_id"], IDS["run_id"], "clean", 3, 30)),
     ]
+
+
+async def test_originals_that_are_being_copied_are_not_deleted() -> None:
+    reminder = ClearOriginals(user_id=IDS["user_id"], run_id=IDS["run_id"])
+    out = await ports(reminder, None, runs=InMemoryRuns(a_kept_run(), copied=True))
+    assert out == [Later(reminder, timedelta(minutes=1))]
 
 
 async def test_a_refused_deletion_is_recorded_and_asked_again() -> None:

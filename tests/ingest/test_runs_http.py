@@ -350,6 +350,7 @@ async def test_the_openapi_document_needs_no_service(tmp_path: Path) -> None:
         "/v1/users/{user}/runs/{run}",
         "/v1/users/{user}/runs/{run}/submit",
         "/v1/users/{user}/runs/{run}/cancel",
+        "/v1/users/{user}/runs/{run}/restart",
         "/v1/users/{user}/runs/{run}/events",
         "/v1/users/{user}/runs/{run}/photos",
         "/v1/users/{user}/runs/{run}/photos/{photo}",

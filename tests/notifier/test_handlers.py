@@ -205,7 +205,7 @@ async def test_the_app_is_sent_the_event_itself() -> None:
                 "category": "service_error",
                 "move": "provider",
                 "what": "The training failed at the training provider.",
-                "next_step": "Start a new run; your photos of this run are kept for 24 hours.",
+                "next_step": "Start this run again within 24 hours: its photos are kept until then. Later, start a new run.",
             },
             "cost_usd": "1.04",
         },

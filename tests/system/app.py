@@ -84,6 +84,9 @@ class Person:
     async def cancel(self, run: str) -> httpx.Response:
         return await self.http.post(self.path("runs", run, "cancel"))
 
+    async def restart(self, run: str) -> httpx.Response:
+        return await self.http.post(self.path("runs", run, "restart"))
+
     async def view(self, run: str) -> View:
         found: View = (await self.http.get(self.path("runs", run))).raise_for_status().json()
         return found

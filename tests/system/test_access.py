@@ -30,6 +30,7 @@ async def test_what_is_anothers_is_not_there(ready: Ready, stack: Stack, apps: A
                 ("DELETE", ("runs", ready.run, "photos", photo)),
                 ("POST", ("runs", ready.run, "submit")),
                 ("POST", ("runs", ready.run, "cancel")),
+                ("POST", ("runs", ready.run, "restart")),
                 ("GET", ("models", model)),
             ]
             for method, parts in asked:

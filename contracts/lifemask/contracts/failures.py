@@ -80,15 +80,15 @@ class Entry:
 
 
 _WAIT = "Nothing to do: we try again by ourselves."
-_AGAIN = "Start a new run; your photos of this run are kept for 24 hours."
-_OURS = "We have been told and look into it. Start a new run if you do not want to wait."
+_AGAIN = "Start this run again within 24 hours: its photos are kept until then. Later, start a new run."
+_OURS = "We have been told and look into it. Start this run again within 24 hours if you do not want to wait."
 
 CATALOGUE: Final[dict[FailureCode, Entry]] = {
     FailureCode.TOO_FEW_USABLE: Entry(
         Category.VALIDATION,
         Move.YOU,
         "{usable} of {received} photos can be used, at least {minimum} are needed.",
-        "Add {needed} more good photos and submit again.",
+        "Add {needed} more good photos and submit again: this run, started again within 24 hours, keeps its photos.",
     ),
     FailureCode.UPLOAD_REFUSED: Entry(
         Category.VALIDATION,

@@ -13,7 +13,7 @@ from typing import Protocol
 from lifemask.contracts import Failure
 from lifemask.ingest.domain.changes import Change
 from lifemask.ingest.domain.photos import Photo
-from lifemask.ingest.domain.runs import Counts, Run, Sealing
+from lifemask.ingest.domain.runs import Counts, Run, SealedPhoto, Sealing
 from lifemask.ingest.domain.targets import Slot
 
 
@@ -65,6 +65,12 @@ class Runs(Protocol):
     async def taker(self, user_id: str, upload: str) -> str | None:
         """The run that takes, or took, an upload over."""
 
+    async def is_copied(self, user_id: str, run_id: str) -> bool:
+        """Whether originals of the run are still to be copied into one that was made from it.
+
+        False also means that from now on none can be made, if the time for it is over.
+        """
+
     async def keyed(self, user_id: str, key: str) -> tuple[str, str] | None:
         """Run id and request digest that an idempotency key was used for."""
 
@@ -76,11 +82,18 @@ class PhotoSink(Protocol):
         """Appends; waits while the store is slower than the caller."""
 
 
+class OriginalMissing(LookupError):
+    """The photo is not, or no longer, in the store."""
+
+
 class Originals(Protocol):
     """Photos as they were uploaded, under the user's prefix."""
 
     def receiving(self, user_id: str, run_id: str, photo_id: str) -> AbstractAsyncContextManager[PhotoSink]:
         """Streams a photo in; an error inside the block leaves nothing behind."""
+
+    def read(self, user_id: str, run_id: str, photo_id: str) -> AsyncIterator[bytes]:
+        """Streams a photo. Raises OriginalMissing."""
 
     async def remove(self, user_id: str, run_id: str, photo_id: str) -> None:
         """Deletes a photo; one that is not there is fine."""
@@ -134,6 +147,11 @@ class Custody(Protocol):
 
     async def seal_upload(self, sealing: Sealing) -> str | Failure:
         """Digest of the sealed upload statement; the same again for the same content."""
+
+    async def uploaded(
+        self, user_id: str, run_id: str, statement: str, seen: datetime
+    ) -> Mapping[str, SealedPhoto] | Failure:
+        """The photos of a run by id, as the upload statement of that digest binds them; `seen` is when we sealed it."""
 
 
 @dataclass(frozen=True, slots=True)

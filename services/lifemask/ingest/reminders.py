@@ -41,6 +41,13 @@ class ClearOriginals(Reminder):
     run_id: RunId
 
 
+class BringOver(Reminder):
+    """The next originals of an earlier run are to be copied into the run that was made from it."""
+
+    ce_type: ClassVar[str] = "lifemask.ingest.bring-over.v1"
+    run_id: RunId
+
+
 class TakeUpload(Reminder):
     """The next objects of an app's upload are to be taken over; `taken` were before."""
 

@@ -85,6 +85,7 @@ class IngestSettings(ServiceSettings):
             callback_bytes_max=self.callback_bytes_max,
             request_timeout=timedelta(seconds=self.request_timeout),
             upload_idle=timedelta(seconds=self.upload_idle),
+            originals_kept=timedelta(hours=self.originals_hours),
             draft_life=timedelta(days=self.draft_days),
             sealing_retry=timedelta(seconds=self.sealing_retry),
             sealing_deadline=timedelta(seconds=self.sealing_deadline),

@@ -50,11 +50,12 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
             limits=office.limits,
             incoming=office.incoming,
             originals=office.originals,
+            names=office.names,
             papers=office.papers,
             custody=office.custody,
             leftovers=StoredLeftovers(objects),
             spans=TelemetrySpans(),
-            originals_kept=timedelta(hours=settings.originals_hours),
+            originals_kept=settings.limits.originals_kept,
             writer=RowWriter(settings.photos_min),
             on_end=on_end,
         )

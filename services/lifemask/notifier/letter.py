@@ -101,7 +101,8 @@ def _cancelled(fact: RunCanceled) -> tuple[str, Move, str]:
     if fact.reason == "draft_expired":
         what = "The photos were never submitted, so the draft was closed and its photos were deleted."
         return what, Move.NOBODY, "Start a new run whenever you like."
-    return "The run was cancelled on request. Nothing was published.", Move.NOBODY, "Start a new run whenever you like."
+    what = "The run was cancelled on request. Nothing was published."
+    return what, Move.NOBODY, "Start it again within 24 hours with its photos, or start a new run whenever you like."
 
 
 def _ready(fact: ModelReady, called: Called) -> tuple[Section, ...]:

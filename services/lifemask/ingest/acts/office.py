@@ -52,6 +52,7 @@ class Limits:
     draft_life: timedelta = timedelta(days=7)
     sealing_retry: timedelta = timedelta(seconds=30)
     sealing_deadline: timedelta = timedelta(hours=1)
+    originals_kept: timedelta = timedelta(hours=24)
     link_life: timedelta = timedelta(hours=1)
     target_life: timedelta = timedelta(minutes=15)
     stream_poll: timedelta = timedelta(milliseconds=250)

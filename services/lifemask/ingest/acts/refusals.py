@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from lifemask.ingest.domain.photos import PhotoView
+from lifemask.ingest.domain.restarting import Hindrance
 from lifemask.ingest.domain.status import Status
 
 
@@ -56,6 +57,22 @@ class WrongSizes(Refusal):
         self.places = tuple(places)
         self.least = least
         self.most = most
+
+
+class StillComing(Refusal):
+    """Photos of the earlier run are still being taken over."""
+
+
+class NotRestartable(Refusal):
+    """The run cannot be started again; `why` says it."""
+
+    def __init__(self, run_id: str, why: Hindrance) -> None:
+        super().__init__(run_id)
+        self.why = why
+
+
+class PhotosGone(Refusal):
+    """The run's originals are not kept any more."""
 
 
 class KeyConflict(Refusal):

@@ -4,7 +4,7 @@ from lifemask.bus.outcomes import Keep, Later, Outcome
 from lifemask.ingest.acts.drafts import load
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.acts.photos import shown_photos
-from lifemask.ingest.acts.refusals import Busy, DraftClosed, NotFound, TooFewPhotos
+from lifemask.ingest.acts.refusals import Busy, DraftClosed, NotFound, StillComing, TooFewPhotos
 from lifemask.ingest.acts.targets import take_arrived
 from lifemask.ingest.domain.rows import NotADraft, RunUnknown, SetChanged, Submitted
 from lifemask.ingest.domain.runs import Counts, Run, missing
@@ -17,7 +17,7 @@ _TRIES = 5
 async def submit(office: Office, user_id: str, run_id: str) -> None:
     """Closes and seals the set, with what has arrived at its targets until now. The same again is fine.
 
-    Raises NotFound, DraftClosed, TooFewPhotos, Busy.
+    Raises NotFound, DraftClosed, TooFewPhotos, StillComing, Busy.
     """
     await take_arrived(office, user_id, run_id)
     for _ in range(_TRIES):
@@ -40,6 +40,8 @@ async def submit(office: Office, user_id: str, run_id: str) -> None:
 async def _close(office: Office, run: Run, counts: Counts) -> None:
     if needed := missing(counts, office.limits.photos_min):
         raise TooFewPhotos(run.id, counts.received, needed, await shown_photos(office, run.user_id, run.id))
+    if counts.coming:
+        raise StillComing(run.id)
     outcomes: list[Outcome] = [
         Keep(Submitted(run.user_id, run.id, counts.received, counts.rejected)),
         Later(SealUpload(user_id=run.user_id, run_id=run.id), office.limits.sealing_retry),

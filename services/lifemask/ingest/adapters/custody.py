@@ -1,11 +1,12 @@
 """The first link of the chain: the upload statement."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from lifemask.contracts import Failure, FailureCode
 from lifemask.custody import Chain, CustodyBroken
 from lifemask.custody.steps import UPLOAD, UploadedPhoto, UploadFields, UploadManifest
-from lifemask.ingest.domain.runs import Sealing
+from lifemask.ingest.domain.runs import SealedPhoto, Sealing
 from lifemask.objects.port import ObjectStore
 
 
@@ -35,10 +36,29 @@ class UploadCustody:
         except CustodyBroken as broken:
             return Failure.of(FailureCode.CUSTODY_BROKEN, link=broken.link)
 
+    async def uploaded(
+        self,
+        user_id: str,
+        run_id: str,
+        statement: str,
+        seen: datetime,  # noqa: ARG002 # where in time a signature is judged; statements carry none yet
+    ) -> Mapping[str, SealedPhoto] | Failure:
+        try:
+            link = await self._chain.open(UPLOAD, statement, user_id, run_id)
+        except CustodyBroken as broken:
+            return Failure.of(FailureCode.CUSTODY_BROKEN, link=broken.link)
+        return {
+            photo.id: SealedPhoto(photo.id, photo.sha256, photo.bytes, datetime.fromisoformat(photo.at))
+            for photo in link.manifest.photos
+        }
+
 
 def _fields(sealing: Sealing) -> UploadFields:
     return UploadFields(
-        door=sealing.door, count=len(sealing.photos), bytes=sum(photo.bytes for photo in sealing.photos)
+        door=sealing.door,
+        count=len(sealing.photos),
+        bytes=sum(photo.bytes for photo in sealing.photos),
+        restarted_from=sealing.restarted_from,
     )
 
 

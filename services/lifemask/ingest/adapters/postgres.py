@@ -111,6 +111,22 @@ class PostgresRuns:
             )
         return run_id
 
+    async def is_copied(self, user_id: str, run_id: str) -> bool:
+        """Locks the run as `Restarted` does, so that this comes before or after a restart and never beside it."""
+        async with self._rows.reading(user_id) as connection:
+            new = await connection.fetchval(
+                "select restarted_as from run where user_id = $1 and run_id = $2 for update", user_id, run_id
+            )
+            return bool(
+                await connection.fetchval(
+                    """select exists (select from run join photo using (user_id, run_id)
+                                      where user_id = $1 and run_id = $2 and not over
+                                        and not here and removed_at is null)""",
+                    user_id,
+                    new,
+                )
+            )
+
     async def keyed(self, user_id: str, key: str) -> tuple[str, str] | None:
         async with self._rows.reading(user_id) as connection:
             record = await connection.fetchrow(

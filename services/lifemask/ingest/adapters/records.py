@@ -12,16 +12,18 @@ from lifemask.ingest.domain.photos import Photo
 from lifemask.ingest.domain.runs import Counts, Run
 from lifemask.ingest.ports import Model
 
-RUN = "user_id, run_id, request, created_at, submitted_at, facts, seq, upload, objects, content"
+RUN = "user_id, run_id, request, created_at, submitted_at, facts, seq, upload, objects, content, \
+restarted_from, restarted_as, submits"
 """Columns of `run_of`."""
 COUNTS = """
     count(photo_id)::int as received,
     count(*) filter (where photo_id is not null and usable is null)::int as pending,
     count(*) filter (where usable)::int as usable,
-    count(*) filter (where not usable)::int as rejected
+    count(*) filter (where not usable)::int as rejected,
+    count(*) filter (where not here)::int as coming
 """
 """Columns of `counts_of`, over the photos that were not taken out."""
-PHOTO = "photo_id, sha256, bytes, media_type, received_at, usable, verdicts, similar_to, door"
+PHOTO = "photo_id, sha256, bytes, media_type, received_at, usable, verdicts, similar_to, door, here"
 """Columns of `photo_of`."""
 MODEL = "model_id, run_id, version, store_key, weights, bytes, hub_repo, ready_at, revoked"
 """Columns of `model_of`."""
@@ -40,12 +42,15 @@ def run_of(record: asyncpg.Record) -> Run:
         upload=record["upload"],
         objects=tuple(record["objects"]),
         content=record["content"],
+        restarted_from=record["restarted_from"],
+        restarted_as=record["restarted_as"],
+        submits=record["submits"],
     )
 
 
 def counts_of(record: asyncpg.Record) -> Counts:
     """A record of COUNTS."""
-    return Counts(record["received"], record["pending"], record["usable"], record["rejected"])
+    return Counts(record["received"], record["pending"], record["usable"], record["rejected"], record["coming"])
 
 
 def photo_of(record: asyncpg.Record) -> Photo:
@@ -60,6 +65,7 @@ def photo_of(record: asyncpg.Record) -> Photo:
         verdicts=tuple(record["verdicts"]),
         similar_to=record["similar_to"],
         door=record["door"],
+        here=record["here"],
     )
 
 

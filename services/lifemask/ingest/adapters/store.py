@@ -10,7 +10,7 @@ import structlog
 
 from lifemask.bus.outcomes import Misconfigured
 from lifemask.bus.rows import Rows
-from lifemask.ingest.ports import Cleared, IncomingMissing, PhotoSink
+from lifemask.ingest.ports import Cleared, IncomingMissing, OriginalMissing, PhotoSink
 from lifemask.objects import keys
 from lifemask.objects.port import ObjectMissing, ObjectStore
 
@@ -30,6 +30,13 @@ class StoredOriginals:
 
     def receiving(self, user_id: str, run_id: str, photo_id: str) -> AbstractAsyncContextManager[PhotoSink]:
         return self._objects.writing(keys.original(user_id, run_id, photo_id))
+
+    async def read(self, user_id: str, run_id: str, photo_id: str) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._objects.read(keys.original(user_id, run_id, photo_id)):
+                yield chunk
+        except ObjectMissing:
+            raise OriginalMissing from None
 
     async def remove(self, user_id: str, run_id: str, photo_id: str) -> None:
         await self._objects.delete(keys.original(user_id, run_id, photo_id))

@@ -16,6 +16,7 @@ from lifemask.contracts import PhotoJudged, RunEvent
 from lifemask.ingest.adapters.consequences import judge, keep_consequences
 from lifemask.ingest.adapters.idempotency import keep_key, known_key
 from lifemask.ingest.adapters.records import COUNTS, PHOTO, RUN, counts_of, photo_of, run_of, write_facts
+from lifemask.ingest.adapters.restarts import insert_restarted
 from lifemask.ingest.adapters.slots import close_slot, open_slots
 from lifemask.ingest.domain.changes import Moment, change_of
 from lifemask.ingest.domain.facts import FOLDED
@@ -27,8 +28,10 @@ from lifemask.ingest.domain.rows import (
     NewSlots,
     NewUpload,
     NotADraft,
+    PhotoHere,
     PhotoUnknown,
     RemovedPhoto,
+    Restarted,
     RunFull,
     RunUnknown,
     SameFile,
@@ -53,18 +56,30 @@ class RowWriter:
                 await self._begin(connection, row)
             case NewUpload():
                 await self._begin_upload(connection, row)
-            case NewPhoto(door="kafka"):
-                await self._take_over(connection, row)
-            case NewPhoto():
-                await self._add(connection, row)
-            case RemovedPhoto():
-                await self._remove(connection, row)
+            case Restarted():
+                await self._begin_again(connection, row)
+            case NewPhoto() | PhotoHere() | RemovedPhoto():
+                await self._change_photos(connection, row)
+            case Submitted(by_itself=True):
+                with suppress(NotADraft, SetChanged):
+                    await self._submit(connection, row)
             case Submitted():
                 await self._submit(connection, row)
             case Seen(event):
                 await self._fold(connection, event)
             case _:
                 await _keep_beside(connection, row)
+
+    async def _change_photos(self, connection: Connection, row: NewPhoto | PhotoHere | RemovedPhoto) -> None:
+        match row:
+            case NewPhoto(door="kafka"):
+                await self._take_over(connection, row)
+            case NewPhoto():
+                await self._add(connection, row)
+            case PhotoHere():
+                await self._arrive(connection, row)
+            case RemovedPhoto():
+                await self._remove(connection, row)
 
     async def _begin(self, connection: Connection, row: NewRun) -> None:
         if row.key is not None and (taken := await known_key(connection, row.user_id, row.key)) is not None:
@@ -97,6 +112,27 @@ class RowWriter:
         if new:
             run = await _lock(connection, row.user_id, row.run_id)
             await self._note(connection, Moment(None, None), await self._moment(connection, run), None)
+
+    async def _begin_again(self, connection: Connection, row: Restarted) -> None:
+        earlier = await _lock(connection, row.user_id, row.restarted_from)
+        await insert_restarted(connection, earlier, row)
+        run = await _lock(connection, row.user_id, row.run_id)
+        await self._note(connection, Moment(None, None), await self._moment(connection, run), None)
+
+    async def _arrive(self, connection: Connection, row: PhotoHere) -> None:
+        """A photo that was taken out meanwhile, or a run that is over, has nothing to show of it."""
+        run = await _lock(connection, row.user_id, row.run_id)
+        before = await self._moment(connection, run)
+        record = await connection.fetchrow(
+            f"""update photo set here = true
+                where user_id = $1 and run_id = $2 and photo_id = $3 and not here and removed_at is null
+                returning {PHOTO}""",  # noqa: S608 # column list of this package
+            row.user_id,
+            row.run_id,
+            row.photo_id,
+        )
+        if record is not None:
+            await self._note(connection, before, await self._moment(connection, run), photo_of(record))
 
     async def _take_over(self, connection: Connection, row: NewPhoto) -> None:
         run = await _lock(connection, row.user_id, row.run_id)
@@ -150,7 +186,7 @@ class RowWriter:
         run = await _lock_draft(connection, row.user_id, row.run_id)
         before = await self._moment(connection, run)
         counts = before.counts
-        if counts is None or counts.received != row.received or missing(counts, self._minimum):
+        if counts is None or counts.received != row.received or counts.coming or missing(counts, self._minimum):
             raise SetChanged
         at = await connection.fetchval(
             "update run set submitted_at = now() where user_id = $1 and run_id = $2 returning submitted_at",

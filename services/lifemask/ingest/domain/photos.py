@@ -22,7 +22,10 @@ class PhotoStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A stored original. `bytes` is its size, `usable` None until it is judged."""
+    """An original. `bytes` is its size, `usable` None until it is judged.
+
+    `here`: it lies in the store; False of a photo that is still to be copied from an earlier run.
+    """
 
     id: str
     sha256: str
@@ -33,6 +36,7 @@ class Photo:
     verdicts: tuple[str, ...] = ()
     similar_to: str | None = None
     door: Door = "http"
+    here: bool = True
 
     @property
     def status(self) -> PhotoStatus:

@@ -4,7 +4,7 @@ The writer locks the run's row first, so these refusals are decided on what is r
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from lifemask.contracts import RunEvent
 from lifemask.contracts.runs import Door
@@ -20,6 +20,31 @@ class NewRun:
     request: str
     digest: str
     key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """A draft begins that is made from the originals of the run `restarted_from`, within `kept` of that run's end.
+
+    `photos` are pairs of that run's photo ids and the new ones; none of them is in the store yet. `submits`: once they
+    are, the run is submitted by itself.
+    """
+
+    user_id: str
+    run_id: str
+    restarted_from: str
+    photos: tuple[tuple[str, str], ...]
+    kept: timedelta
+    submits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoHere:
+    """The original of a photo of an earlier run lies whole in the new run's part of the store."""
+
+    user_id: str
+    run_id: str
+    photo_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +121,16 @@ class RemovedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The set of photos is closed: the draft is submitted with `received` photos of which `rejected` are unfit."""
+    """The set of photos is closed: the draft is submitted with `received` photos of which `rejected` are unfit.
+
+    `by_itself`: nobody waits for an answer, and it is no refusal when things have changed.
+    """
 
     user_id: str
     run_id: str
     received: int
     rejected: int
+    by_itself: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +174,18 @@ class RunFull(Refused):
 
 class SetChanged(Refused):
     """The photos changed since the decision; decide again."""
+
+
+class AlreadyRestarted(Refused):
+    """The run was started again before, as the run `run_id`."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__("the run was started again before")
+        self.run_id = run_id
+
+
+class OriginalsGone(Refused):
+    """The run's originals are deleted, or about to be."""
 
 
 class SameFile(Refused):

@@ -1,6 +1,6 @@
 """A run as ingest keeps it, and the decisions about a draft."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,12 +12,13 @@ from lifemask.ingest.domain.photos import Photo, PhotoStatus
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many photos of a run are in which state."""
+    """How many photos of a run are in which state; `coming` of the pending ones are not in the store yet."""
 
     received: int = 0
     pending: int = 0
     usable: int = 0
     rejected: int = 0
+    coming: int = 0
 
     @property
     def possible(self) -> int:
@@ -42,6 +43,12 @@ class Run:
     """Names of that upload's objects, in the app's order, each once."""
     content: str | None = None
     """SHA-256 of what the event that began this run says; None for a draft."""
+    restarted_from: str | None = None
+    """The earlier run of the same user whose originals this run was made from."""
+    restarted_as: str | None = None
+    """The run that was made from this run's originals."""
+    submits: bool = False
+    """Whether it is submitted by itself once all originals of the earlier run are here."""
 
     @property
     def wish(self) -> RunRequest:
@@ -69,7 +76,7 @@ class Run:
         return self.facts.end is not None
 
 
-def count(photos: Iterable[Photo]) -> Counts:
+def count(photos: Sequence[Photo]) -> Counts:
     """The counts of a set of photos."""
     states = [photo.status for photo in photos]
     return Counts(
@@ -77,6 +84,7 @@ def count(photos: Iterable[Photo]) -> Counts:
         pending=states.count(PhotoStatus.PENDING),
         usable=states.count(PhotoStatus.USABLE),
         rejected=states.count(PhotoStatus.REJECTED),
+        coming=sum(1 for photo in photos if not photo.here),
     )
 
 
@@ -105,12 +113,13 @@ class Sealing:
     request_sha256: str
     photos: tuple[SealedPhoto, ...]
     at: datetime
+    restarted_from: str | None = None
 
 
 def plan_sealing(run: Run, photos: Sequence[Photo], request_sha256: str, at: datetime) -> Sealing:
     """The statement of a submitted run; photos in order of arrival."""
     sealed = tuple(SealedPhoto(photo.id, photo.sha256, photo.bytes, photo.received_at) for photo in photos)
-    return Sealing(run.user_id, run.id, door_of(photos), request_sha256, sealed, at)
+    return Sealing(run.user_id, run.id, door_of(photos), request_sha256, sealed, at, run.restarted_from)
 
 
 def door_of(photos: Sequence[Photo]) -> Door:

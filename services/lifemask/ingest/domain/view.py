@@ -13,6 +13,7 @@ from lifemask.contracts import (
     PhotosValidated,
     RunAccepted,
     RunFailed,
+    RunId,
     RunRejected,
     Stage,
     TrainingProgressed,
@@ -92,6 +93,10 @@ class RunView(Shown):
 
     id: str
     name: str
+    restarted_from: RunId | None = None
+    """The earlier run whose photos this run was made from."""
+    restarted_as: RunId | None = None
+    """The run that was made from this run's photos."""
     status: Status
     delayed: bool = False
     """Waits for something that is ours to mend."""
@@ -114,10 +119,12 @@ class RunView(Shown):
 def show_run(run: Run, counts: Counts, minimum: int) -> RunView:
     """The view of a run with photos in these numbers, when `minimum` usable photos are needed."""
     wish, photos = run.wish, _photos(run.facts, counts, minimum)
-    words = words_of(run, photos.needed, photos.pending)
+    words = words_of(run, counts, photos.needed)
     return RunView(
         id=run.id,
         name=wish.name,
+        restarted_from=run.restarted_from,
+        restarted_as=run.restarted_as,
         status=status_of(run),
         delayed=stall_of(run) is not None,
         stage=stage_of(run),

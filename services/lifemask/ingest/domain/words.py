@@ -11,7 +11,7 @@ from lifemask.contracts import (
     RunRejected,
     TrainingStarted,
 )
-from lifemask.ingest.domain.runs import Run
+from lifemask.ingest.domain.runs import Counts, Run
 from lifemask.ingest.domain.status import Status, percent, reached, stall_of
 
 _WAIT: Final = "Nothing to do: we tell you when it is done."
@@ -25,10 +25,10 @@ class Words(NamedTuple):
     next_step: str
 
 
-def words_of(run: Run, needed: int, pending: int) -> Words:
-    """The words of a run that certainly needs `needed` more photos and waits for `pending` verdicts."""
+def words_of(run: Run, counts: Counts, needed: int) -> Words:
+    """The words of a run with photos in these numbers that certainly needs `needed` more."""
     if run.facts.end is not None:
-        return _ended(run)
+        return _ended(run, counts)
     if run.facts.has(RunCancelRequested):
         return Words("The run is being cancelled.", Move.US, _WAIT)
     if stall := stall_of(run):
@@ -37,7 +37,7 @@ def words_of(run: Run, needed: int, pending: int) -> Words:
         )
     match reached(run):
         case Status.DRAFT:
-            return _draft(needed, pending)
+            return _draft(run, counts, needed)
         case Status.ACCEPTED:
             return Words("The photos are accepted; the run begins.", Move.US, _WAIT)
         case Status.VALIDATING:
@@ -52,17 +52,30 @@ def words_of(run: Run, needed: int, pending: int) -> Words:
             return Words("The model is trained; we publish it.", Move.US, _WAIT)
 
 
-def _draft(needed: int, pending: int) -> Words:
+def _draft(run: Run, counts: Counts, needed: int) -> Words:
+    if run.submits and not needed:
+        return Words("The photos of the earlier run are taken over; then this run begins.", Move.US, _WAIT)
     if needed:
         return Words("A draft: it takes photos.", Move.YOU, f"Add at least {needed} more good photos.")
-    if pending:
+    if counts.coming:
+        return Words(
+            "A draft: the photos of the earlier run are taken over.", Move.YOU, "Submit the run in a few seconds."
+        )
+    if counts.pending:
         return Words(
             "A draft: photos are being looked at.", Move.YOU, "Submit the run, or wait for the verdicts first."
         )
     return Words("A draft with enough good photos.", Move.YOU, "Submit the run.")
 
 
-def _ended(run: Run) -> Words:
+def _ended(run: Run, counts: Counts) -> Words:
+    words = _end(run, counts)
+    if run.restarted_as is None:
+        return words
+    return Words(words.summary, Move.NOBODY, "It was started again: look at the newer run.")
+
+
+def _end(run: Run, counts: Counts) -> Words:
     match run.facts.end.event if run.facts.end else None:
         case RunRejected(failure=failure) | RunFailed(failure=failure):
             return Words(failure.what, failure.move, failure.next_step)
@@ -73,7 +86,8 @@ def _ended(run: Run) -> Words:
                 "Start a new run whenever you like.",
             )
         case RunCanceled():
-            return Words("The run was cancelled.", Move.NOBODY, "Start a new run whenever you like.")
+            again = "Start it again within 24 hours with its photos, or start" if counts.received else "Start"
+            return Words("The run was cancelled.", Move.NOBODY, f"{again} a new run whenever you like.")
         case _ if (revoked := run.facts.one(ModelRevoked)) is not None:
             return Words(f"The model was withdrawn: {revoked.reason}", Move.NOBODY, "Stop using this model.")
         case _ if run.facts.has(RunCancelRequested):

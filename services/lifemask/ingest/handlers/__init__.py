@@ -20,9 +20,11 @@ from lifemask.contracts import (
 )
 from lifemask.ingest.handlers.clearing import clear_incoming, clear_originals, clear_work
 from lifemask.ingest.handlers.following import follow, wind_up
+from lifemask.ingest.handlers.restarting import bring_over
 from lifemask.ingest.handlers.sealing import accept_run, expire_draft, give_up
 from lifemask.ingest.handlers.uploads import refuse_unreadable, take_over, take_upload
 from lifemask.ingest.reminders import (
+    BringOver,
     ClearIncoming,
     ClearOriginals,
     ClearWork,
@@ -35,6 +37,7 @@ from lifemask.ingest.reminders import (
 HANDLERS = (
     on(PhotosUploaded, take_upload, brings="run", unfit=refuse_unreadable),
     on(TakeUpload, take_over),
+    on(BringOver, bring_over),
     on(PhotoJudged, follow),
     on(RunAccepted, follow),
     on(PhotosValidated, follow),

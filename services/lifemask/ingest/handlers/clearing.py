@@ -12,6 +12,9 @@ from lifemask.ingest.reminders import ClearIncoming, ClearOriginals, ClearWork
 ASK_AGAIN: Final = timedelta(hours=1)
 """When the store refuses a deletion: an operator needs time to mend the permission."""
 
+WAIT_FOR_COPY: Final = timedelta(minutes=1)
+"""A hundred originals are copied in less, unless the store is away."""
+
 
 async def clear_work(reminder: ClearWork, *, leftovers: Leftovers) -> Sequence[Outcome]:
     """What only the pipeline needed goes at once."""
@@ -19,8 +22,13 @@ async def clear_work(reminder: ClearWork, *, leftovers: Leftovers) -> Sequence[O
     return _recorded(reminder, cleared)
 
 
-async def clear_originals(reminder: ClearOriginals, *, leftovers: Leftovers) -> Sequence[Outcome]:
-    """Originals go, and with them anything temporary that a late worker left behind."""
+async def clear_originals(reminder: ClearOriginals, *, runs: Runs, leftovers: Leftovers) -> Sequence[Outcome]:
+    """Originals go, and with them anything temporary that a late worker left behind.
+
+    They wait for a run that is made from them; none can begin any more when they go.
+    """
+    if await runs.is_copied(reminder.user_id, reminder.run_id):
+        return [Later(reminder, WAIT_FOR_COPY)]
     cleared = [
         *await leftovers.clear_originals(reminder.user_id, reminder.run_id),
         *await leftovers.clear_work(reminder.user_id, reminder.run_id),

@@ -46,9 +46,14 @@ async def whole(request: Request, limit: int, idle: float) -> bytes:
         raise _too_slow(idle) from None
 
 
-async def read_json(request: Request, model: type[M], limit: int, idle: float) -> M:
-    """A JSON body as `model`; 422 names the fields that are wrong. Nesting is bounded by pydantic's parser."""
+async def read_json(request: Request, model: type[M], limit: int, idle: float, *, empty: M | None = None) -> M:
+    """A JSON body as `model`; 422 names the fields that are wrong. Nesting is bounded by pydantic's parser.
+
+    `empty`: what no body at all means, if it may be left out.
+    """
     body = await whole(request, limit, idle)
+    if not body and empty is not None:
+        return empty
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Final
 
 from lifemask.ingest.acts import refusals
+from lifemask.ingest.domain.restarting import Hindrance
 from lifemask.ingest.domain.status import Status
 from lifemask.ingest.http.problems import RETRY_AFTER, Problem, not_found
 
@@ -30,6 +31,18 @@ _WORDS: Final[Mapping[type[refusals.Refusal], _Words]] = {
         "The run was being changed by another request.",
         "Send the same request again.",
     ),
+    refusals.StillComing: (
+        HTTPStatus.CONFLICT,
+        "photos_coming",
+        "The photos of the earlier run are still being taken over.",
+        "Send the same request again in a few seconds.",
+    ),
+    refusals.PhotosGone: (
+        HTTPStatus.GONE,
+        "photos_gone",
+        "The photos of this run are not kept any more.",
+        "Start a new run and upload the photos again.",
+    ),
     refusals.Forged: (
         HTTPStatus.UNAUTHORIZED,
         "bad_signature",
@@ -50,12 +63,31 @@ _WORDS: Final[Mapping[type[refusals.Refusal], _Words]] = {
     ),
 }
 
+_HINDRANCES: Final[Mapping[Hindrance, tuple[str, str]]] = {
+    Hindrance.LIVE: (
+        "The run has not ended.",
+        "Submit it if it is a draft; otherwise wait for its end, or cancel it first.",
+    ),
+    Hindrance.READY: ("The run has made its model.", "Use the model, or start a new run for another one."),
+    Hindrance.CUSTODY: (
+        "It could not be proven that this run's photos are the user's own, so they are not used again.",
+        "Start a new run and upload the photos again.",
+    ),
+    Hindrance.EXPIRED: (
+        "The draft was never submitted, so it was closed and its photos were deleted.",
+        "Start a new run and upload the photos again.",
+    ),
+    Hindrance.EMPTY: ("The run has no photos to start again with.", "Start a new run and upload photos."),
+}
+
 
 def of_refusal(refusal: refusals.Refusal) -> Problem:
     """The problem document's content for what an act refused."""
     match refusal:
         case refusals.AlreadyOver(status=status):
             return _over(status, refusal.run_id)
+        case refusals.NotRestartable(why=why):
+            return Problem(HTTPStatus.CONFLICT, why.value, *_HINDRANCES[why], run_id=refusal.run_id)
         case refusals.TooFewPhotos():
             return _too_few(refusal)
         case refusals.TooManyPhotos() | refusals.WrongSizes():

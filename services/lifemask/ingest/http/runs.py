@@ -3,12 +3,13 @@
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from lifemask.contracts import RunRequest
 from lifemask.contracts.ids import UUID7_PATTERN
 from lifemask.ingest.acts.drafts import cancel, create_draft, load
 from lifemask.ingest.acts.office import Office
+from lifemask.ingest.acts.restarting import restart
 from lifemask.ingest.acts.submission import submit
 from lifemask.ingest.domain.photos import Shown
 from lifemask.ingest.domain.view import RunView, show_run
@@ -38,6 +39,16 @@ class RunPage(Shown):
     runs: tuple[RunView, ...]
     next: str | None = Field(default=None)
     """The cursor of the next page; absent on the last one."""
+
+
+class Again(BaseModel):
+    """How a run is started again."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    submit: bool | None = None
+    """Submit the new run as soon as its photos are there. When it is left out, the new run of a failed run does, and
+    that of a rejected or cancelled one waits as a draft."""
 
 
 async def view(office: Office, user_id: str, run_id: str) -> RunView:
@@ -95,3 +106,29 @@ async def call_off(response: Response, office: TheOffice, owner: Owner, run: Run
     if not await cancel(office, owner, run):
         response.status_code = 200
     return await view(office, owner, run)
+
+
+@router.post(
+    "/{run}/restart",
+    status_code=201,
+    openapi_extra=SECURED | documented(Again, required=False),
+    responses=answers(
+        401, 404, 409, 410, 413, 422, http_200={"model": RunView, "description": "The run that was made of it before"}
+    ),
+)
+async def start_again(request: Request, response: Response, office: TheOffice, owner: Owner, run: RunPath) -> RunView:
+    """Makes a new run of the photos of one that was rejected, failed or was cancelled, within 24 hours of its end.
+
+    A failed run needs nothing else: the new one submits itself once its photos are taken over. The new run of a
+    rejected or cancelled one waits as a draft, so that photos can be added or removed before it is submitted. `submit`
+    chooses otherwise; with too few photos the new run stays a draft.
+    Every photo is hashed again, must be the one that was uploaded then, and is judged again from the start. A run is
+    started again once: the same call answers the same new run. 410 once its photos are deleted; 409 for a run that is
+    still going, is ready, was a draft that expired, or was stopped because its photos could not be proven its own.
+    """
+    limits = office.limits
+    wish = await read_json(request, Again, limits.json_bytes_max, limits.upload_idle.total_seconds(), empty=Again())
+    new, fresh = await restart(office, owner, run, submit=wish.submit)
+    response.status_code = 201 if fresh else 200
+    response.headers["Location"] = f"{request.url.path.removesuffix(f'{run}/restart')}{new}"
+    return await view(office, owner, new)

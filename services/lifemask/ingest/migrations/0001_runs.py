@@ -23,7 +23,12 @@ TABLES = {
             upload text,
             objects text[] not null default '{}',
             content text,
-            primary key (user_id, run_id)
+            restarted_from text,
+            restarted_as text,
+            submits boolean not null default false,
+            primary key (user_id, run_id),
+            foreign key (user_id, restarted_from) references run (user_id, run_id),
+            foreign key (user_id, restarted_as) references run (user_id, run_id)
         )
     """,
     "photo": """
@@ -42,6 +47,7 @@ TABLES = {
             similar_to text,
             decided boolean not null default false,
             door text not null default 'http',
+            here boolean not null default true,
             primary key (user_id, run_id, photo_id),
             foreign key (user_id, run_id) references run (user_id, run_id) on delete cascade
         )
@@ -118,6 +124,7 @@ TABLES = {
 
 INDEXES = (
     "create unique index run_upload on run (user_id, upload) where upload is not null",
+    "create unique index run_restarted on run (user_id, restarted_from) where restarted_from is not null",
     "create unique index photo_once on photo (user_id, run_id, sha256) where removed_at is null",
     "create index run_active on run (user_id) where submitted_at is not null and not over",
 )
