@@ -130,6 +130,17 @@ class S3Objects:
             )
         return Target(url, headers)
 
+    async def link(self, key: Key, lifetime: timedelta) -> str:
+        """A presigned GET; likewise signed here. With credentials that expire, it ends when they do."""
+        parts(key)
+        with translated("s3:GetObject", self._bucket, key):
+            return await self._client.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": self._bucket, "Key": key},
+                ExpiresIn=int(lifetime.total_seconds()),
+                HttpMethod="GET",
+            )
+
     async def _missing(self, key: Key) -> None:
         """Tells a missing object from a missing bucket: HEAD, having no body, answers both alike."""
         with suppress(ObjectMissing):

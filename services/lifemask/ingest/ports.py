@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from lifemask.contracts import Failure
+from lifemask.ingest.domain.archives import Sealed
 from lifemask.ingest.domain.changes import Change
 from lifemask.ingest.domain.photos import Photo
 from lifemask.ingest.domain.runs import Counts, Run, SealedPhoto, Sealing
@@ -226,6 +227,19 @@ class Links(Protocol):
 
     def read(self, download: Download, start: int, end: int) -> AsyncIterator[bytes]:
         """Streams bytes `start` to `end` (exclusive)."""
+
+
+class Archives(Protocol):
+    """Sealed archives, which links give out to the training provider."""
+
+    def named(self, token: str, now: datetime) -> Sealed | None:
+        """The archive that a link is for; None for other links. Raises LinkUnknown or LinkExpired."""
+
+    async def size(self, sealed: Sealed) -> int | None:
+        """Bytes of what lies in its place; None when nothing does."""
+
+    def read(self, sealed: Sealed) -> AsyncGenerator[bytes, None]:
+        """Streams what lies in its place, at most one byte more than was sealed."""
 
 
 @dataclass(frozen=True, slots=True)

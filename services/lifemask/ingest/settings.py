@@ -65,6 +65,11 @@ class IngestSettings(ServiceSettings):
     takeover_at_once: int = Field(default=4, ge=1, le=64)
     """Objects of one announced upload under way at once."""
 
+    archives_max: int = Field(default=64, ge=1)
+    """Archives under way to the training provider at once in one process; each holds about 3 MB. The next one waits."""
+    archive_idle: float = Field(default=60, gt=0)
+    """Longest time for which whoever fetches an archive may take nothing of it."""
+
     url_door_allow: tuple[str, ...] = ()
     """Hosts (`name:port`, JSON list) that photos may be fetched from wherever they are, also by http: for tests."""
     fetch_at_once: int = Field(default=4, ge=1, le=64)
@@ -97,6 +102,8 @@ class IngestSettings(ServiceSettings):
             uploads_max=self.uploads_max,
             fetch_at_once=self.fetch_at_once,
             takeover_at_once=self.takeover_at_once,
+            archives_max=self.archives_max,
+            archive_idle=timedelta(seconds=self.archive_idle),
         )
 
     @model_validator(mode="after")

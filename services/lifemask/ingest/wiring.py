@@ -10,6 +10,7 @@ from lifemask.bus.service import Bus, Service, open_bus
 from lifemask.contracts import Stage
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.adapters.apps import AppsFile
+from lifemask.ingest.adapters.archives import TokenArchives
 from lifemask.ingest.adapters.custody import UploadCustody
 from lifemask.ingest.adapters.desk import TracedDesk
 from lifemask.ingest.adapters.gate import gate
@@ -76,6 +77,7 @@ def _office(
         papers=StoredPapers(objects),
         custody=UploadCustody(objects),
         links=TokenLinks(objects, tokens, settings.public_url),
+        archives=TokenArchives(objects, tokens),
         secrets=ReplicateSecrets(http),
         apps=AppsFile(settings.apps),
         clock=lambda: datetime.now(UTC),

@@ -8,6 +8,7 @@ from typing import Protocol
 from lifemask.bus.outcomes import Outcome
 from lifemask.ingest.ports import (
     Apps,
+    Archives,
     CallbackSecrets,
     Clock,
     Custody,
@@ -61,6 +62,8 @@ class Limits:
     uploads_max: int = 64
     takeover_at_once: int = 4
     fetch_at_once: int = 4
+    archives_max: int = 64
+    archive_idle: timedelta = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Office:
     papers: Papers
     custody: Custody
     links: Links
+    archives: Archives
     secrets: CallbackSecrets
     apps: Apps
     clock: Clock

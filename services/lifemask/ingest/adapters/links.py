@@ -10,7 +10,7 @@ from lifemask.objects.port import ObjectMissing, ObjectStore
 from lifemask.objects.tokens import BadToken, Ticket, Tokens
 
 _LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
-_MEDIA_TYPES: Final = {"archive": "application/zip", "weights": "application/octet-stream"}
+_MEDIA_TYPE: Final = "application/octet-stream"
 
 
 class TokenLinks:
@@ -34,12 +34,12 @@ class TokenLinks:
 
     async def find(self, token: str, now: datetime) -> Download:
         ticket = self._open(token, now)
-        if (media_type := _MEDIA_TYPES.get(ticket.purpose)) is None:
+        if ticket.purpose != "weights":
             raise LinkUnknown
         if (info := await self._objects.head(Key(ticket.key))) is None:
             raise LinkExpired
         tag = f'"{info.bytes:x}-{int(info.modified_at.timestamp() * 1_000_000):x}"'
-        return Download(ticket.key, info.bytes, tag, media_type, ticket.key.rpartition("/")[2])
+        return Download(ticket.key, info.bytes, tag, _MEDIA_TYPE, ticket.key.rpartition("/")[2])
 
     async def read(self, download: Download, start: int, end: int) -> AsyncIterator[bytes]:
         try:

@@ -1,5 +1,6 @@
 """The API as one ASGI app. Without an office it can only describe itself."""
 
+import asyncio
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -36,6 +37,7 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
     app.state.office = office
     app.state.uploads = Places(limits.uploads_max)
     app.state.streams = Places(limits.streams_max)
+    app.state.archives = asyncio.Semaphore(limits.archives_max)
     for module in (runs, photos, uploads, events, users, objects, callbacks, guidance):
         app.include_router(module.router)
     handling.install(app)

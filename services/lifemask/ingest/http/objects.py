@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
+from lifemask.ingest.http.archives import give
 from lifemask.ingest.http.auth import TheOffice, answers
 from lifemask.ingest.http.bodies import chunks
 from lifemask.ingest.http.places import Places
@@ -18,7 +19,7 @@ router: Final = APIRouter(prefix="/v1/objects", tags=["objects"])
 
 
 @router.head("/{token}", include_in_schema=False)
-@router.get("/{token}", response_class=StreamingResponse, responses=answers(404, 410, 416))
+@router.get("/{token}", response_class=StreamingResponse, responses=answers(404, 409, 410, 416, 503))
 async def fetch(
     request: Request,
     office: TheOffice,
@@ -26,9 +27,12 @@ async def fetch(
     range_: Annotated[str | None, Header(alias="Range")] = None,
     if_range: Annotated[str | None, Header(alias="If-Range")] = None,
 ) -> Response:
-    """The object behind a link, whole or one range of it."""
+    """The object behind a link, whole or one range of it; an archive only whole, and only as it was sealed."""
+    now = office.clock()
     try:
-        found = await office.links.find(token, office.clock())
+        if sealed := office.archives.named(token, now):
+            return await give(request, office, sealed)
+        found = await office.links.find(token, now)
     except LinkUnknown:
         raise not_found() from None
     except LinkExpired:
