@@ -11,7 +11,17 @@ from typing import Any, Final
 import yaml  # type: ignore[import-untyped]  # published without type information
 from pydantic.json_schema import models_json_schema
 
-from lifemask.contracts import EVENTS, PARTITIONS, Event, ModelReady, ModelRevoked, PhotosUploaded, RunEvent, Topic
+from lifemask.contracts import (
+    EVENTS,
+    PARTITIONS,
+    Event,
+    ModelReady,
+    ModelRevocationRequested,
+    ModelRevoked,
+    PhotosUploaded,
+    RunEvent,
+    Topic,
+)
 from lifemask.contracts.ids import USER_PATTERN, UUID7_PATTERN
 from tools.event_schemas import opened, package_version
 from tools.traffic import Traffic, traffic
@@ -39,12 +49,14 @@ _TOPICS: Final = {
 }
 _APPS: Final = Traffic("app", says=(PhotosUploaded,), hears=(ModelReady, ModelRevoked))
 """What an app outside may say and wants to hear."""
+_OPERATOR: Final = Traffic("operator", says=(ModelRevocationRequested,), hears=())
+"""What an operator's commands say; they remember nothing that they hear."""
 
 HEADERS: Final[Mapping[str, Json]] = {
     "ce_specversion": {"const": "1.0", "description": "Version of CloudEvents."},
     "ce_id": {"description": "With `ce_source` the identity of the event.", "examples": ["5f2c4d0e"]},
     "ce_source": {
-        "description": "Who says it: `lifemask/` and a service, `app/` and an app.",
+        "description": "Who says it: `lifemask/` and a service or `operator`, `app/` and an app.",
         "examples": ["lifemask/publisher"],
     },
     "ce_type": {"description": "`lifemask.<subject>.<fact>.v<version>`.", "examples": ["lifemask.model.ready.v1"]},
@@ -130,13 +142,13 @@ def _kafka(binding: Json) -> Json:
 
 
 def _operations() -> Iterator[tuple[str, Json]]:
-    for one in (_APPS, *traffic()):
+    for one in (_APPS, _OPERATOR, *traffic()):
         for topic, names in _by_topic(one.says):
             yield f"{one.service}-send-{_channel(topic)}", _operation("send", one.service, topic, names)
         for topic, names in _by_topic(one.hears):
             receive = _operation("receive", one.service, topic, names)
             yield f"{one.service}-receive-{_channel(topic)}", {**receive, "bindings": _kafka(_group(one))}
-        if one is not _APPS:
+        if one not in (_APPS, _OPERATOR):
             dead = _operation("send", one.service, Topic.DEAD_LETTERS, [_DEAD])
             yield f"{one.service}-send-{_channel(Topic.DEAD_LETTERS)}", dead
 
@@ -192,7 +204,7 @@ def _message(event: type[Event]) -> Json:
 def _source(event: type[Event]) -> str:
     if event in _APPS.says:
         return "app/acme"
-    return next((f"lifemask/{one.service}" for one in traffic() if event in one.says), "lifemask/ingest")
+    return next((f"lifemask/{one.service}" for one in (_OPERATOR, *traffic()) if event in one.says), "lifemask/ingest")
 
 
 def _dead_letter() -> Json:

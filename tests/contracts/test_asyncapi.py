@@ -98,6 +98,7 @@ def test_operations_name_messages_of_their_own_channel() -> None:
     [
         ("app-send-uploads", {"PhotosUploaded"}),
         ("app-receive-models", {"ModelReady", "ModelRevoked"}),
+        ("operator-send-models", {"ModelRevocationRequested"}),
         ("image-validator-receive-photos", {"PhotoReceived", "PhotoRemoved"}),
         ("packager-receive-datasets", {"PhotosValidated"}),
         ("packager-send-datasets", {"DatasetSealed"}),

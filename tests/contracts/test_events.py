@@ -19,6 +19,7 @@ from lifemask.contracts import (
     Event,
     Failure,
     FailureCode,
+    ModelRevocationRequested,
     Move,
     Record,
     RunEvent,
@@ -195,3 +196,17 @@ def test_new_ids_are_version_7_and_grow() -> None:
     ids = [new_id() for _ in range(3)]
     assert all(one[14] == "7" and one[19] in "89ab" for one in ids)
     assert [one[:13] for one in ids] == sorted(one[:13] for one in ids)
+
+
+@pytest.mark.parametrize("reason", ["no", "x" * 501, "ask ann@example.org", "two\nlines", "two\u2028lines", "\x9b31m"])
+def test_a_reason_to_revoke_is_one_line_without_an_address(reason: str) -> None:
+    asked = ModelRevocationRequested.example().model_dump()
+    with pytest.raises(ValidationError):
+        ModelRevocationRequested.model_validate(asked | {"reason": reason})
+    assert ModelRevocationRequested.model_validate(asked | {"reason": "Not the owner's photos: é, 写真."})
+
+
+@pytest.mark.parametrize("actor", ["", "Ann Lee", "ann@example.org", "x" * 65])
+def test_an_actor_is_a_name_without_spaces(actor: str) -> None:
+    with pytest.raises(ValidationError):
+        ModelRevocationRequested.model_validate(ModelRevocationRequested.example().model_dump() | {"actor": actor})

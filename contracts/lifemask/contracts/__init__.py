@@ -7,7 +7,7 @@ from lifemask.contracts.event import Baton, Event, RunEvent, Stage, Value
 from lifemask.contracts.failures import CATALOGUE, Category, Failure, FailureCode, Move
 from lifemask.contracts.guidance import GUIDANCE, Advice, Guidance, Occasion, advice_for
 from lifemask.contracts.ids import OPERATOR, OWN_APP, Digest, ModelId, PhotoId, RunId, UserId, app_of, new_id, user_id
-from lifemask.contracts.models import ModelReady, ModelRevoked
+from lifemask.contracts.models import ModelReady, ModelRevocationRequested, ModelRevoked
 from lifemask.contracts.notifications import NotificationDelivered, Refused, SecurityReported
 from lifemask.contracts.parameters import RunRequest, TrainingParameters
 from lifemask.contracts.photos import PhotoJudged, PhotoReceived, PhotoRemoved
@@ -57,6 +57,7 @@ __all__ = [
     "Guidance",
     "ModelId",
     "ModelReady",
+    "ModelRevocationRequested",
     "ModelRevoked",
     "Move",
     "NotificationDelivered",

@@ -5,7 +5,7 @@ from typing import Final
 from lifemask.contracts.datasets import DatasetSealed, PhotosValidated
 from lifemask.contracts.envelope import AnyRecord, headers_of, read_envelope, value_of
 from lifemask.contracts.event import Baton, Event
-from lifemask.contracts.models import ModelReady, ModelRevoked
+from lifemask.contracts.models import ModelReady, ModelRevocationRequested, ModelRevoked
 from lifemask.contracts.notifications import NotificationDelivered, SecurityReported
 from lifemask.contracts.photos import PhotoJudged, PhotoReceived, PhotoRemoved
 from lifemask.contracts.runs import RunAccepted, RunCanceled, RunCancelRequested, RunFailed, RunRejected, RunStalled
@@ -38,6 +38,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     ArchiveFetched,
     TrainingSucceeded,
     ModelReady,
+    ModelRevocationRequested,
     ModelRevoked,
     UserErasureRequested,
     UserErased,

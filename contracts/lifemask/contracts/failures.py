@@ -52,6 +52,7 @@ class FailureCode(StrEnum):
     WEIGHTS_UNSAFE = "weights_unsafe"
     PUBLICATION_REFUSED = "publication_refused"
     PUBLICATION_DIFFERS = "publication_differs"
+    MODEL_REVOKED = "model_revoked"
     DEADLINE = "deadline"
     DISCARDED = "discarded"
     STORE_UNAVAILABLE = "store_unavailable"
@@ -140,6 +141,12 @@ CATALOGUE: Final[dict[FailureCode, Entry]] = {
     ),
     FailureCode.PUBLICATION_DIFFERS: Entry(
         Category.FILE_ERROR, Move.US, "What was published differs from what was trained, so it was withdrawn.", _OURS
+    ),
+    FailureCode.MODEL_REVOKED: Entry(
+        Category.VALIDATION,
+        Move.US,
+        "We withdrew the model of this run before it was published.",
+        "Nothing of it is published. The app's operator knows the reason; start a new run when it allows one.",
     ),
     FailureCode.DEADLINE: Entry(
         Category.TIMEOUT, Move.US, "The step '{stage}' did not finish in time, so the run was ended.", _AGAIN

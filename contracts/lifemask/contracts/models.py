@@ -1,12 +1,15 @@
 """Topic `lifemask.models`: what downstream systems subscribe to."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from pydantic import Field
 
 from lifemask.contracts.event import Baton, RunEvent
-from lifemask.contracts.ids import Digest, ModelId
+from lifemask.contracts.ids import NAME_PATTERN, Digest, ModelId
 from lifemask.contracts.topics import Topic
+
+LINE_PATTERN: Final = r"^[^@\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+"""One line, and no e-mail address."""
 
 
 class ModelReady(RunEvent):
@@ -33,6 +36,21 @@ class ModelReady(RunEvent):
     """The private repository on the model hub; absent when not published there."""
     hub_commit: str | None = Field(default=None, max_length=64, examples=["b1946ac92492d2347c6235b4d2611184b1946ac9"])
     """The commit of that repository that holds the weights."""
+
+
+class ModelRevocationRequested(RunEvent):
+    """An operator wants the model withdrawn for good: what is published of it goes, nothing of its run comes again."""
+
+    ce_type: ClassVar[str] = "lifemask.model.revocation-requested.v1"
+    topic: ClassVar[Topic] = Topic.MODELS
+
+    model_id: ModelId
+    reason: str = Field(
+        min_length=3, max_length=500, pattern=LINE_PATTERN, examples=["The photos were another person's."]
+    )
+    """Why, in one line without personal data: the owner, subscribers and auditors read it. It can hold no `@`."""
+    actor: str = Field(pattern=NAME_PATTERN, examples=["operator"])
+    """Who decided: a role or an operator's id."""
 
 
 class ModelRevoked(RunEvent):

@@ -9,6 +9,7 @@ from lifemask.contracts import (
     DatasetSealed,
     Event,
     ModelReady,
+    ModelRevocationRequested,
     ModelRevoked,
     NotificationDelivered,
     PhotoJudged,
@@ -30,6 +31,9 @@ from lifemask.contracts import (
     UserErasureRequested,
     split_version,
 )
+
+OPERATOR_KEY: Final = "operator"
+"""The holder whose key signs what operators ask of the services."""
 
 _HOLDER: Final[tuple[type[Event], ...]] = (RunFailed, RunCanceled, RunStalled)
 """Said by whichever service holds the run."""
@@ -60,6 +64,7 @@ HOLDERS: Final[Mapping[str, Rights]] = {
             PhotoReceived,
             PhotoRemoved,
             RunAccepted,
+            RunRejected,
             RunCancelRequested,
             ArchiveFetched,
             TrainingCallbackReceived,
@@ -74,5 +79,6 @@ HOLDERS: Final[Mapping[str, Rights]] = {
     ),
     "publisher": _may("publication", "refusal", "revocation", emit=(*_HOLDER, ModelReady, ModelRevoked)),
     "notifier": _may(emit=(NotificationDelivered,)),
+    OPERATOR_KEY: Rights((), (split_version(ModelRevocationRequested.ce_type)[0],)),
 }
-"""By the service's name as in `ce_source`."""
+"""By the holder's name as in `ce_source`: the services, and whoever runs them."""
