@@ -18,10 +18,10 @@ from lifemask.contracts import (
     new_id,
     photo_id_of,
 )
-from lifemask.custody import Chain
 from lifemask.custody.steps import UPLOAD
 from lifemask.ingest.adapters.sweep import sweep
 from lifemask.objects import keys
+from lifemask.testkit.custody import AllServices
 from lifemask.testkit.events import an_event
 
 
@@ -32,7 +32,7 @@ async def test_an_upload_becomes_a_sealed_run_and_leaves_nothing_behind(world: W
     received = [fact for fact in facts if isinstance(fact, PhotoReceived)]
     (accepted,) = [fact for fact in facts if isinstance(fact, RunAccepted)]
     assert (len(received), accepted.photos, accepted.door, accepted.run) == (12, 12, "kafka", event.run)
-    link = await Chain(upstream.objects).open(UPLOAD, accepted.statement, USER, event.run_id)
+    link = await AllServices(upstream.objects).open(UPLOAD, accepted.statement, USER, event.run_id)
     assert (link.fields.door, [each.id for each in link.manifest.photos]) == (
         "kafka",
         [one.photo_id for one in received],
@@ -132,7 +132,7 @@ async def test_a_cancel_at_any_moment_ends_the_run_and_clears_up(world: World, u
     for _ in range(steps):
         await world.service.worker.step()
         await world.service.timer.step()
-    await world.service.intake.store([packed(an_event(RunCancelRequested, **event.run), source="lifemask/cli")])
+    await world.service.intake.store([packed(an_event(RunCancelRequested, **event.run))])
     await world.service.ender.end(USER, event.run_id)
     await world.settle()
     await world.echo()
@@ -157,7 +157,7 @@ async def test_a_takeover_cut_off_anywhere_seals_the_same_bytes(world: World, up
     await world.settle()
     (accepted,) = await upstream.said()
     assert isinstance(accepted, RunAccepted)
-    link = await Chain(upstream.objects).open(UPLOAD, accepted.statement, USER, event.run_id)
+    link = await AllServices(upstream.objects).open(UPLOAD, accepted.statement, USER, event.run_id)
     assert len(link.manifest.photos) == 12
     assert len([key for key in world.objects if "/original/" in key]) == 12
 

@@ -2,13 +2,17 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.bus.lab import raw, resigned
 from tests.doors.upstream import Upstream, packed, uploaded
-from tests.ingest.world import World, photo
+from tests.ingest.world import KEY, World, about, photo, write_apps
 
-from lifemask.contracts import RunAccepted, RunRejected, RunRequest
+from lifemask.contracts import RunAccepted, RunRejected, RunRequest, new_id, pack
+from lifemask.contracts.signing import sign
+from lifemask.testkit.keys import app_signer
 
 
 def refusal(facts: list[Any]) -> tuple[str, str]:
@@ -93,7 +97,7 @@ async def test_a_body_that_does_not_fit_is_refused_with_the_parameter(
     event = uploaded("up-1", await upstream.put("up-1"))
     record = packed(event)
     body = json.loads(record.value or b"") | {field: value}
-    await world.service.intake.store([replace(record, value=json.dumps(body).encode())])
+    await world.service.intake.store([resigned(record, value=json.dumps(body).encode())])
     await world.settle()
     code, told = refusal(await upstream.said())
     assert code == "upload_refused"
@@ -108,7 +112,7 @@ async def test_a_body_that_does_not_fit_does_not_delete_what_another_run_takes(
 ) -> None:
     names = await upstream.put("up-1")
     first, second = uploaded("up-1", names), packed(uploaded("up-1", names))
-    unfit = replace(second, value=json.dumps(json.loads(second.value or b"") | {"objects": []}).encode())
+    unfit = resigned(second, value=json.dumps(json.loads(second.value or b"") | {"objects": []}).encode())
     await world.service.intake.store([packed(first), unfit])
     await world.service.worker.step()
     await world.receive(*[fact for fact in await world.facts() if isinstance(fact, RunRejected)])
@@ -123,6 +127,29 @@ async def test_an_unknown_app_only_gets_a_security_entry(world: World, upstream:
     assert await world.facts() == []
     assert await upstream.security() == [("an upload by an unknown app", event.run_id)] * 4
     assert len(upstream.incoming) == 12
+
+
+async def test_an_upload_is_signed_by_a_key_of_its_app(world: World, upstream: Upstream) -> None:
+    event = uploaded("up-1", await upstream.put("up-1"))
+    unsigned, changed = packed(event), packed(event)
+    unsigned = replace(unsigned, headers=[pair for pair in unsigned.headers if pair[0] != "ce_signature"])
+    changed = replace(changed, value=(changed.value or b"").replace(b"up-1", b"up-2"))
+    plain = pack(event, id=new_id(), source="app/acme", time=datetime.now(UTC))
+    await world.service.intake.store([unsigned, raw(sign(plain, app_signer("globex"))), changed])
+    await world.settle()
+    assert await world.facts() == []
+    assert [reason for reason, _ in await upstream.security()] == ["unsigned", "bad signature", "unknown key"]
+    write_apps(world.settings.apps, keyless=("acme",), acme=KEY)
+    await world.service.intake.store([packed(event)])
+    assert await upstream.security() == [*(await upstream.security())[:3], ("unknown key", event.run_id)]
+    assert len(upstream.incoming) == 12
+
+
+async def test_an_apps_key_opens_no_other_door(world: World, upstream: Upstream) -> None:
+    """What services say is not an app's to say, even about its own user."""
+    mine = pack(about(new_id(), RunAccepted), id=new_id(), source="app/acme", time=datetime.now(UTC))
+    await world.service.intake.store([raw(sign(mine, app_signer("acme")))])
+    assert [reason for reason, _ in await upstream.security()] == ["unknown key"]
 
 
 async def test_an_app_cannot_speak_for_another_apps_user(world: World, upstream: Upstream) -> None:

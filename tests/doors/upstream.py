@@ -2,24 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from tests.ingest.world import World, photo
 
 from lifemask.bus.inbound import Raw
-from lifemask.contracts import Event, RunEvent, new_id, pack
+from lifemask.contracts import Event, RunEvent, new_id
 from lifemask.contracts.uploads import PhotosUploaded
 from lifemask.objects import keys
 from lifemask.objects.local import LocalObjects
 from lifemask.testkit.events import an_event
+from lifemask.testkit.keys import signed
 
 USER = "acme.u1"
 
 
-def packed(event: Event, *, source: str = "app/acme", name: str | None = None, traceparent: str | None = None) -> Raw:
+def packed(event: Event, *, source: str | None = None, name: str | None = None, traceparent: str | None = None) -> Raw:
     """The event's record as an app writes it."""
-    record = pack(event, id=name or new_id(), source=source, time=datetime.now(UTC), traceparent=traceparent)
+    record = signed(event, id=name, source=source, traceparent=traceparent)
     return Raw(record.topic, f"{record.topic}/0/{new_id()}", record.key, record.value, list(record.headers))
 
 

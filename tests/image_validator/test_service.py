@@ -2,12 +2,11 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from uuid import uuid4
 
+from tests.bus.lab import record
 from tests.image_validator.test_custody import Uploaded
 
-from lifemask.bus.inbound import Raw
 from lifemask.bus.service import Service
 from lifemask.contracts import (
     DatasetSealed,
@@ -17,8 +16,6 @@ from lifemask.contracts import (
     PhotosValidated,
     RunCancelRequested,
     RunRejected,
-    new_id,
-    pack,
 )
 from lifemask.image_validator.adapters.imaging import PillowImaging
 from lifemask.image_validator.settings import ImageValidatorSettings
@@ -50,9 +47,7 @@ def named(run: Uploaded) -> str:
 async def receive(service: Service, *events: Event) -> None:
     """Stores the events as the intake does and works until nothing is ready."""
     for event in events:
-        packed = pack(event, id=new_id(), source="test", time=datetime(2026, 1, 1, tzinfo=UTC))
-        raw = Raw(packed.topic, f"{packed.topic}/0/{new_id()}", packed.key, packed.value, list(packed.headers))
-        await service.intake.store([raw])
+        await service.intake.store([record(event)])
     for _ in range(60):
         if not await service.worker.step():
             break

@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -15,7 +14,8 @@ from aiokafka import AIOKafkaProducer
 from tests.ingest.world import AUTH, KEY, about, parts, photo, until, write_apps
 
 from lifemask.cli.embedded.broker import MockBroker
-from lifemask.contracts import ModelReady, Topic, new_id, pack
+from lifemask.contracts import ModelReady, Topic
+from lifemask.testkit.keys import signed, write_keys
 
 
 def free_port() -> int:
@@ -54,7 +54,7 @@ async def test_a_run_from_draft_to_ready(database: Callable[[str], Awaitable[str
                 LIFEMASK_KAFKA_FETCH_WAIT_MS="20",
                 LIFEMASK_POSTGRES=await database("ingest"),
                 LIFEMASK_OBJECTS=f"file://{tmp_path}/objects",
-                LIFEMASK_KEYS=str(tmp_path / "keys"),
+                LIFEMASK_KEYS=str(write_keys(tmp_path / "keys")),
                 LIFEMASK_APPS=str(tmp_path / "apps.json"),
                 LIFEMASK_PORT=str(port),
             ),
@@ -84,6 +84,6 @@ async def _is_ready(http: httpx.AsyncClient) -> bool:
 
 
 async def _publish(bootstrap: str, run: str) -> None:
-    record = pack(about(run, ModelReady), id=new_id(), source="test", time=datetime.now(UTC))
+    record = signed(about(run, ModelReady))
     async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
         await producer.send_and_wait(record.topic, record.value, key=record.key, headers=list(record.headers))

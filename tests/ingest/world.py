@@ -9,7 +9,6 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,14 +18,15 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from tests.bus.lab import record
 
-from lifemask.bus.inbound import Raw
 from lifemask.bus.service import Service
-from lifemask.contracts import Event, RunEvent, new_id, pack
+from lifemask.contracts import Event, RunEvent
 from lifemask.ingest.settings import IngestSettings
 from lifemask.ingest.wiring import ingest
 from lifemask.objects.tokens import Tokens, load_secret
 from lifemask.testkit.events import an_event
+from lifemask.testkit.keys import signing_keys, write_keys
 from lifemask.testkit.outbox import said
 
 KEY = "acme-key-0123456789"
@@ -138,11 +138,6 @@ def about(run: str, kind: type[RunEvent], user: str = "acme.u1", **changes: obje
     return an_event(kind, user_id=user, run_id=run, **changes)
 
 
-def record(event: Event) -> Raw:
-    packed = pack(event, id=new_id(), source="test", time=datetime(2026, 1, 1, tzinfo=UTC))
-    return Raw(packed.topic, f"{packed.topic}/0/{new_id()}", packed.key, packed.value, list(packed.headers))
-
-
 @dataclass
 class Provider:
     """The provider's webhook secret, told over HTTP; `asked` counts the questions."""
@@ -188,9 +183,15 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float 
             await asyncio.sleep(0.01)
 
 
-def write_apps(path: Path, **keys: str) -> None:
-    """An apps file; its change is seen whatever the clock's steps are."""
-    apps = {name: {"key_sha256": hashlib.sha256(key.encode()).hexdigest()} for name, key in keys.items()}
+def write_apps(path: Path, *, keyless: Sequence[str] = (), **keys: str) -> None:
+    """An apps file; its change is seen whatever the clock's steps are. Apps named `keyless` sign no events."""
+    apps = {
+        name: {
+            "key_sha256": hashlib.sha256(key.encode()).hexdigest(),
+            "signing_keys": [] if name in keyless else signing_keys(name),
+        }
+        for name, key in keys.items()
+    }
     draft = path.with_suffix(".new")
     draft.write_text(json.dumps(apps))
     draft.replace(path)
@@ -201,6 +202,8 @@ async def a_world(dsn: str, folder: Path, **settings: Any) -> AsyncIterator[Worl
     """Ingest on this database and folder."""
     write_apps(folder / "apps.json", acme=KEY, globex=OTHER_KEY)
     (folder / "objects").mkdir(exist_ok=True)
+    if not (folder / "keys").exists():  # a second ingest on the same folder
+        write_keys(folder / "keys")
     provider = Provider()
     async with served(provider.app()) as provider_url:
         chosen = IngestSettings.model_validate(

@@ -4,7 +4,6 @@ import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,11 +16,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from tests.bus.lab import record
 from tests.notifier.world import READY, REJECTED, RUN, STALLED, USER
 
-from lifemask.bus.inbound import Raw
 from lifemask.bus.service import Service
-from lifemask.contracts import Event, NotificationDelivered, RunRequest, new_id, pack
+from lifemask.contracts import Event, NotificationDelivered, RunRequest
 from lifemask.notifier.settings import NotifierSettings
 from lifemask.notifier.wiring import notifier
 from lifemask.objects import keys
@@ -44,9 +43,7 @@ class Process:
     app: "App"
 
     async def receive(self, event: Event) -> None:
-        packed = pack(event, id=new_id(), source="test", time=datetime(2026, 1, 1, tzinfo=UTC))
-        raw = Raw(packed.topic, f"{packed.topic}/0/{new_id()}", packed.key, packed.value, list(packed.headers))
-        await self.service.intake.store([raw])
+        await self.service.intake.store([record(event)])
         await self.settle()
 
     async def settle(self) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,12 +10,12 @@ from uuid import uuid4
 import httpx
 import pytest
 from pydantic import SecretStr
+from tests.bus.lab import record
 from tests.publisher.sealed import trained_run
 
-from lifemask.bus.inbound import Raw
 from lifemask.bus.outbound import nothing_on_end
 from lifemask.bus.service import Service
-from lifemask.contracts import Event, ModelReady, RunCancelRequested, RunFailed, new_id, pack
+from lifemask.contracts import Event, ModelReady, RunCancelRequested, RunFailed
 from lifemask.objects import keys
 from lifemask.publisher.settings import PublisherSettings
 from lifemask.publisher.wiring import publisher
@@ -66,9 +65,7 @@ class Process:
     client: httpx.AsyncClient
 
     async def receive(self, event: Event) -> None:
-        packed = pack(event, id=new_id(), source="test", time=datetime(2026, 1, 1, tzinfo=UTC))
-        raw = Raw(packed.topic, f"{packed.topic}/0/{new_id()}", packed.key, packed.value, list(packed.headers))
-        await self.service.intake.store([raw])
+        await self.service.intake.store([record(event)])
 
     async def settle(self) -> None:
         """Turns until nothing is ready; every back-off is over at once, reminders wait for their time."""

@@ -40,6 +40,7 @@ from lifemask.sandbox.listening import listen, serving
 from lifemask.sandbox.server import SandboxUrls, running_sandbox
 from lifemask.testkit.events import a_run, an_event
 from lifemask.testkit.outbox import said
+from lifemask.testkit.keys import write_keys
 from lifemask.trainer.settings import TrainerSettings
 from lifemask.trainer.wiring import trainer
 
@@ -146,7 +147,7 @@ async def planted(folder: Path, database: str) -> AsyncIterator[Plant]:
         settings = TrainerSettings(
             postgres=database,
             objects=f"file://{folder / 'objects'}",
-            keys=folder / "keys",
+            keys=write_keys(folder / "keys"),
             public_url=f"http://127.0.0.1:{sock.getsockname()[1]}",
             replicate_api_token=SecretStr(urls.replicate_token),
             replicate_base_url=urls.replicate,

@@ -11,7 +11,7 @@ from lifemask.bus.inbound import identity
 from lifemask.bus.outbound import Outbound
 from lifemask.bus.rows import Connection, Pool, transaction
 from lifemask.bus.signals import Signals
-from lifemask.contracts import OPERATOR, Refused, SecurityReported
+from lifemask.contracts import OPERATOR, Refused, SecurityReported, split_version
 from lifemask.keys.files import Trust
 
 _LINES: Final = 50
@@ -50,7 +50,7 @@ class Reporter:
             name = identity(self.outbound.service, f"security {max(row['id'] for row in rows)}")
             counts: dict[tuple[str, str], int] = {}
             for row in sorted(rows, key=lambda row: -row["times"]):
-                kind = (row["reason"], row["type"])
+                kind = (row["reason"], split_version(row["type"])[0])
                 if kind not in counts and len(counts) >= _LINES:
                     kind = ("other", "other")
                 counts[kind] = counts.get(kind, 0) + row["times"]

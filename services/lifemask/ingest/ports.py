@@ -323,6 +323,9 @@ class Apps(Protocol):
     def knows(self, name: str) -> bool:
         """Whether there is an app of this name."""
 
+    def signing_keys(self, name: str) -> Sequence[bytes]:
+        """The raw public keys, one of which signs the app's events; none when it sends no events."""
+
 
 class Clock(Protocol):
     """Now."""

@@ -13,7 +13,7 @@ from lifemask.ingest.adapters.apps import AppsFile
 from lifemask.ingest.adapters.archives import TokenArchives
 from lifemask.ingest.adapters.custody import UploadCustody
 from lifemask.ingest.adapters.desk import TracedDesk
-from lifemask.ingest.adapters.gate import gate
+from lifemask.ingest.adapters.gate import gate, signers
 from lifemask.ingest.adapters.links import TokenLinks
 from lifemask.ingest.adapters.postgres import PostgresRuns
 from lifemask.ingest.adapters.replicate import ReplicateSecrets
@@ -47,6 +47,7 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
             HANDLERS,
             app=create_app(office, settings.cors_origins),
             guard=gate(office.apps),
+            outsiders=signers(office.apps),
             runs=office.runs,
             limits=office.limits,
             incoming=office.incoming,

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, model_validator
 
+from lifemask.contracts import OWN_APP
 from lifemask.notifier.domain import Schedule, SmtpServer, Target
 from lifemask.runtime.settings import ServiceSettings
 
@@ -105,6 +106,8 @@ def read_targets(text: bytes) -> dict[str, Target]:
         apps = TypeAdapter(dict[str, _App]).validate_python(json.loads(text))
     except (ValueError, ValidationError) as error:
         raise ValueError("the file of LIFEMASK_APPS is not a JSON object of apps") from error
+    if OWN_APP in apps:
+        raise ValueError(f"the file of LIFEMASK_APPS names an app {OWN_APP}: this name is reserved")
     return {name: _target(name, app) for name, app in apps.items() if app.webhook_url}
 
 

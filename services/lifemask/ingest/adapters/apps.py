@@ -1,26 +1,48 @@
-"""The apps that may call, from a JSON file: `{"acme": {"key_sha256": "…"}}`; read again when it changes."""
+"""The apps that may call, from a JSON file; read again when it changes.
 
+`{"acme": {"key_sha256": "…", "signing_keys": ["…"]}}`: the SHA-256 of its API key; Ed25519 public keys (32 bytes, as
+base64) that sign its events, without which it has no Kafka door. Two at once let an app change its key.
+"""
+
+import base64
 import hashlib
 import hmac
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
 import structlog
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
 from lifemask.bus.outcomes import Misconfigured
-from lifemask.contracts import FailureCode
+from lifemask.contracts import OWN_APP, FailureCode
 from lifemask.contracts.ids import NAME_PATTERN
 
 _LOG: Final = structlog.get_logger(__name__)
-_Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+
+def _not_ours(name: str) -> str:
+    if name == OWN_APP:
+        raise ValueError("this name is reserved")
+    return name
+
+
+def _is_key(text: str) -> str:
+    if len(base64.b64decode(text, validate=True)) != 32:
+        raise ValueError("no Ed25519 public key")
+    return text
+
+
+_Name = Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_not_ours)]
+_SigningKey = Annotated[str, AfterValidator(_is_key)]
 
 
 class _App(BaseModel):
     """What ingest reads of an app; the notifier reads the rest."""
 
     key_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    signing_keys: tuple[_SigningKey, ...] = Field(default=(), max_length=10)
 
 
 _FILE: Final = TypeAdapter(dict[_Name, _App])
@@ -41,14 +63,19 @@ class AppsFile:
         self._refresh()
         digest = hashlib.sha256(key.encode()).hexdigest()
         found = None
-        for name, expected in self._apps.items():  # all of them, so that the time tells nothing
-            if hmac.compare_digest(digest, expected):
+        for name, app in self._apps.items():  # all of them, so that the time tells nothing
+            if hmac.compare_digest(digest, app.key_sha256):
                 found = name
         return found
 
     def knows(self, name: str) -> bool:
         self._refresh()
         return name in self._apps
+
+    def signing_keys(self, name: str) -> Sequence[bytes]:
+        self._refresh()
+        app = self._apps.get(name)
+        return [base64.b64decode(key) for key in app.signing_keys] if app else []
 
     def _refresh(self) -> None:
         stamp = _stamp(self._path)
@@ -69,15 +96,14 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
-def _read(path: Path) -> dict[str, str]:
+def _read(path: Path) -> dict[str, _App]:
     try:
-        apps = _FILE.validate_json(path.read_bytes())
+        return _FILE.validate_json(path.read_bytes())
     except OSError as error:
         raise _misconfigured(f"cannot be read: {type(error).__name__}") from None
     except ValidationError as error:
         places = ", ".join(sorted({".".join(map(str, each["loc"])) for each in error.errors()}))
         raise _misconfigured(f"has wrong values at: {places or 'the top'}") from None
-    return {name: app.key_sha256 for name, app in apps.items()}
 
 
 def _misconfigured(detail: str) -> Misconfigured:
