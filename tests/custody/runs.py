@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import rfc8785
 
 from lifemask.contracts import new_id
-from lifemask.custody import Chain, Link
+from lifemask.contracts.keyring import Keyring
+from lifemask.contracts.signing import Signer, seal, unseal
+from lifemask.custody import Link
+from lifemask.custody.envelopes import PAYLOAD_TYPE
 from lifemask.custody.statements import digest_of
 from lifemask.custody.steps import (
     DATASET,
@@ -36,6 +39,8 @@ from lifemask.custody.steps import (
 )
 from lifemask.objects import keys
 from lifemask.objects.keys import Key
+from lifemask.testkit.custody import AllServices, signer_of
+from lifemask.testkit.keys import test_keys
 from lifemask.testkit.objects import InMemoryObjects
 
 ANN, BOB = "acme.ann", "acme.bob"
@@ -54,9 +59,11 @@ class Run:
     attempt: int
     digests: dict[str, str]
 
+    keyring: Keyring = field(default_factory=lambda: test_keys().keyring)
+
     @property
-    def chain(self) -> Chain:
-        return Chain(self.objects)
+    def chain(self) -> AllServices:
+        return AllServices(self.objects, self.keyring)
 
     def key(self, step: AnyStep, *, manifest: bool = False) -> Key:
         attempt = self.attempt if step.position >= TRAINING.position else 1
@@ -66,14 +73,29 @@ class Run:
     async def read(self, key: Key) -> bytes:
         return await self.objects.get(key, limit=1 << 20)
 
+    async def payload(self, step: AnyStep) -> bytes:
+        """What a statement's signature is about."""
+        return unseal(await self.read(self.key(step)), PAYLOAD_TYPE).payload
+
+    async def sign(self, step: AnyStep, payload: bytes, signer: Signer | None = None) -> None:
+        """Puts another statement in place, signed by the service that may, or by `signer`."""
+        await self.objects.put(self.key(step), seal(PAYLOAD_TYPE, payload, signer or signer_of(step)))
+
     async def change(self, key: Key, change: Callable[[dict[str, Any]], None]) -> None:
-        """Rewrites a file, canonically, as somebody with access to the bucket would."""
+        """Rewrites a file without signature, canonically, as somebody with access to the bucket would."""
         value = json.loads(await self.read(key))
         change(value)
         await self.objects.put(key, rfc8785.dumps(value))
 
-    async def open(self) -> Link[PublicationFields, PublicationManifest]:
-        return await self.chain.open(PUBLICATION, self.digests["publication"], self.user, self.run, self.attempt)
+    async def forge(self, step: AnyStep, change: Callable[[dict[str, Any]], None]) -> None:
+        """Rewrites a statement as somebody would who has the bucket and the service's key."""
+        value = json.loads(await self.payload(step))
+        change(value)
+        await self.sign(step, rfc8785.dumps(value))
+
+    async def open(self, seen: datetime | None = AT) -> Link[PublicationFields, PublicationManifest]:
+        digest = self.digests["publication"]
+        return await self.chain.open(PUBLICATION, digest, self.user, self.run, self.attempt, seen=seen)
 
 
 def uploaded() -> UploadManifest:
@@ -121,7 +143,7 @@ async def seal_training(made: Run, at: datetime = AT) -> None:
         TRAINING,
         *who,
         fields=training,
-        manifest=TrainingManifest(archive_key="k", trigger_word="ANN"),
+        manifest=TrainingManifest(archive_key=keys.archive(*who, 1), trigger_word="ANN"),
         previous=digests["dataset"],
         at=at,
         attempt=n,
@@ -134,7 +156,7 @@ async def seal_training(made: Run, at: datetime = AT) -> None:
         PUBLICATION,
         *who,
         fields=PublicationFields(model=PHOTOS[0], version="1-1", hub_commit="c0", read_back=("store", "hub")),
-        manifest=PublicationManifest(store_key="k", repo="o/r"),
+        manifest=PublicationManifest(store_key=keys.model_weights(made.user, PHOTOS[0], "1-1"), repo="o/r"),
         subject=WEIGHTS_DIGEST,
         previous=digests["weights"],
         at=at,

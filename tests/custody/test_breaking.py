@@ -33,7 +33,7 @@ async def breaks(run: Run, link: str) -> CustodyBroken:
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 async def test_a_changed_statement_breaks_the_chain(ann: Run, step: AnyStep) -> None:
-    ann.objects.tampers(ann.key(step))
+    await ann.forge(step, lambda value: value["predicate"].update(at="2026-01-02T03:04:05.678902Z"))
     broken = await breaks(ann, f"{step.name}: statement differs")
     assert broken.expected == ann.digests[step.name] != broken.found
 
@@ -110,12 +110,12 @@ async def test_begin_refuses_an_owner_of_others(ann: Run) -> None:
 
 async def forged(run: Run, step: AnyStep, change: Callable[[dict[str, Any]], None]) -> Run:
     """The statement changed and every later one made to fit, as somebody would who can write and seal."""
-    await run.change(run.key(step), change)
+    await run.forge(step, change)
     for index in range(step.position - 1, len(STEPS)):
-        digest = digest_of(await run.read(run.key(STEPS[index])))
+        digest = digest_of(await run.payload(STEPS[index]))
         run.digests[STEPS[index].name] = digest
         if index + 1 < len(STEPS):
-            await run.change(run.key(STEPS[index + 1]), lambda s: s["predicate"].update(previous=digest))  # noqa: B023 # used at once
+            await run.forge(STEPS[index + 1], lambda s: s["predicate"].update(previous=digest))  # noqa: B023 # used at once
     return run
 
 
@@ -141,6 +141,7 @@ FORGERIES: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (predicate(at="yesterday"), "statement has no readable time"),
     (predicate(more=1), "statement is not of its form"),
     (predicate(usable="12"), "statement is not of its form"),
+    (predicate(usable=11), "counts differ"),
     (lambda s: s["predicate"].pop("usable"), "statement is not of its form"),
     (lambda s: s["predicate"].pop("owner"), "statement is not of its form"),
     (statement(more=1), "statement is not of its form"),

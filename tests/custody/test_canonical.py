@@ -98,7 +98,7 @@ def test_the_order_is_by_utf16_as_rfc_8785_says() -> None:
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 async def test_in_totos_own_reader_takes_every_statement(ann: Run, step: AnyStep) -> None:
-    payload = await ann.read(ann.key(step))
+    payload = await ann.payload(step)
     read = Statement.copy_from_pb(Parse(payload, StatementPb()))
     read.validate()
     assert read.pb.type == "https://in-toto.io/Statement/v1"

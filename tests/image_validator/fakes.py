@@ -134,7 +134,7 @@ class World:
     async def holds(self, event: PhotoReceived, sha256: str) -> bool:
         return event.photo_id not in self.foreign
 
-    async def uploaded(self, event: RunAccepted) -> tuple[SealedPhoto, ...] | Failure:
+    async def uploaded(self, event: RunAccepted, seen: datetime) -> tuple[SealedPhoto, ...] | Failure:
         return broken("upload") if self.breaks == "upload" else self.manifest
 
     async def seal(

@@ -23,13 +23,13 @@ from lifemask.contracts import (
     TrainingParameters,
     new_id,
 )
-from lifemask.custody import Chain
 from lifemask.custody.steps import UPLOAD, VALIDATION, UploadedPhoto, UploadFields, UploadManifest
 from lifemask.image_validator.adapters.custody import CustodyChain
 from lifemask.image_validator.adapters.imaging import PillowImaging
 from lifemask.image_validator.adapters.store import StoredGallery
 from lifemask.image_validator.handlers import HANDLERS
 from lifemask.objects import keys
+from lifemask.testkit.custody import AllServices, chain_of
 from lifemask.testkit.events import an_event
 from lifemask.testkit.objects import InMemoryObjects
 from lifemask.testkit.stepping import step
@@ -59,7 +59,7 @@ class Uploaded:
         return self.world.run["user_id"], self.world.run["run_id"]
 
     async def upload(self) -> list[PhotoReceived]:
-        chain = Chain(self.objects)
+        chain = AllServices(self.objects)
         await chain.begin(*self.ids)
         await self.objects.put(keys.request(*self.ids), REQUEST.model_dump_json().encode())
         events = []
@@ -83,7 +83,7 @@ class Uploaded:
             ),
         )
         count, size = len(self.photos), sum(map(len, self.photos.values()))
-        statement = await Chain(self.objects).seal(
+        statement = await AllServices(self.objects).seal(
             UPLOAD, *self.ids, fields=UploadFields(door="http", count=count, bytes=size), manifest=manifest, at=AT
         )
         parameters = REQUEST.parameters.model_dump()
@@ -92,7 +92,7 @@ class Uploaded:
 
     async def take(self, event: Event) -> list[Outcome]:
         ports = {
-            "chain": CustodyChain(self.objects),
+            "chain": CustodyChain(self.objects, chain_of(self.objects, "image-validator")),
             "gallery": StoredGallery(self.objects, POLICY),
             "imaging": self.imaging,
             "photos": self.world,
@@ -113,7 +113,7 @@ async def test_from_uploads_to_a_sealed_judgement(imaging: PillowImaging) -> Non
     [validated] = await run.take(event)
     assert isinstance(validated, PhotosValidated)
     assert (validated.received, validated.usable, validated.parameters) == (14, 12, REQUEST.parameters)
-    link = await Chain(run.objects).open(VALIDATION, validated.statement, *run.ids)
+    link = await AllServices(run.objects).open(VALIDATION, validated.statement, *run.ids)
     assert (link.fields.policy, link.fields.encoder) == (POLICY.digest, imaging.encoder)
     assert link.fields.encoder.startswith("Pillow ")
     for pair, (photo, data) in zip(link.manifest.pairs, run.photos.items(), strict=True):

@@ -18,7 +18,7 @@ class InMemoryCustody:
     breaks: str | None = None
     sealed: list[tuple[ArchiveReport, datetime]] = field(default_factory=list)
 
-    async def validated(self, event: PhotosValidated) -> tuple[CleanPhoto, ...] | Failure:
+    async def validated(self, event: PhotosValidated, seen: datetime) -> tuple[CleanPhoto, ...] | Failure:
         return broken("validation") if self.breaks == "validation" else self.photos
 
     async def seal(

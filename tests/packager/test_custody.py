@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from lifemask.contracts import DatasetSealed, PhotosValidated, RunFailed, Verdict, new_id
-from lifemask.custody import Chain
 from lifemask.custody.steps import (
     DATASET,
     UPLOAD,
@@ -24,6 +23,7 @@ from lifemask.packager.adapters.archive import ZipArchive
 from lifemask.packager.adapters.custody import CustodyChain
 from lifemask.packager.domain import Minimum
 from lifemask.packager.handlers import HANDLERS
+from lifemask.testkit.custody import AllServices, chain_of
 from lifemask.testkit.events import a_run, an_event
 from lifemask.testkit.objects import InMemoryObjects
 from lifemask.testkit.stepping import step
@@ -36,7 +36,7 @@ class Validated:
 
     def __init__(self) -> None:
         self.objects = InMemoryObjects()
-        self.chain = Chain(self.objects)
+        self.chain = AllServices(self.objects)
         self.run = a_run()
 
     async def seal(self, usable: int = 12) -> PhotosValidated:
@@ -74,7 +74,7 @@ class Validated:
         [outcome] = await step(
             HANDLERS,
             event,
-            chain=CustodyChain(self.objects),
+            chain=CustodyChain(chain_of(self.objects, "packager")),
             archive=ZipArchive(self.objects),
             minimum=Minimum(12, 60_000),
         )

@@ -7,11 +7,11 @@ from tests.publisher.world import REQUEST, WEIGHTS
 from tests.trainer.chain import seal_dataset
 
 from lifemask.contracts import TrainingSucceeded, new_id
-from lifemask.custody import Chain
 from lifemask.custody.steps import TRAINING, TrainingFields, TrainingManifest, WeightsFields
 from lifemask.custody.steps import WEIGHTS as WEIGHTS_STEP
 from lifemask.objects import keys
 from lifemask.objects.port import ObjectStore
+from lifemask.testkit.custody import AllServices
 from lifemask.testkit.events import an_event
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -28,7 +28,7 @@ async def trained_run(objects: ObjectStore, run: dict[str, str], weights: bytes 
     names = [f"{number:02}.jpg" for number in range(12)]
     dataset = await seal_dataset(objects, user_id, run_id, request=REQUEST, archive=b"zip", names=names, at=AT)
     await objects.put(keys.weights(user_id, run_id, 1), weights)
-    chain = Chain(objects)
+    chain = AllServices(objects)
     training = await chain.seal(
         TRAINING,
         user_id,
@@ -53,4 +53,6 @@ async def trained_run(objects: ObjectStore, run: dict[str, str], weights: bytes 
         subject=sha256(weights),
         fields=WeightsFields(training="t1", version="v1", bytes=len(weights), fetches=1, echo="matched"),
     )
-    return an_event(TrainingSucceeded, **run, statement=statement, attempt=1, bytes=len(weights), cost_usd="1.04")
+    return an_event(
+        TrainingSucceeded, **run, statement=statement, attempt=1, training="t1", bytes=len(weights), cost_usd="1.04"
+    )

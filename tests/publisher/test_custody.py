@@ -7,10 +7,10 @@ from tests.publisher.sealed import AT, trained_run
 from tests.publisher.world import DIGEST, REQUEST, RUN, USER, publication, trained
 
 from lifemask.contracts import Failure, TrainingSucceeded
-from lifemask.custody import Chain
 from lifemask.custody.steps import PUBLICATION, WEIGHTS
 from lifemask.objects import keys
 from lifemask.publisher.adapters.custody import CustodyChain
+from lifemask.testkit.custody import AllServices, chain_of
 from lifemask.testkit.objects import InMemoryObjects
 
 IDS = {"user_id": USER, "run_id": RUN}
@@ -27,7 +27,7 @@ async def event(objects: InMemoryObjects) -> TrainingSucceeded:
 
 
 async def test_the_chain_says_what_was_trained(objects: InMemoryObjects, event: TrainingSucceeded) -> None:
-    found = await CustodyChain(objects).trained(event)
+    found = await CustodyChain(objects, chain_of(objects, "publisher")).trained(event, AT)
     assert not isinstance(found, Failure)
     assert replace(found, statements=trained().statements) == replace(trained(), photos=12)
     assert found.request == REQUEST
@@ -46,14 +46,14 @@ async def test_a_link_that_does_not_hold_is_named(
         "photos": keys.manifest(USER, RUN, 1, "upload", 1),
     }[what]
     objects.tampers(key)
-    found = await CustodyChain(objects).trained(event)
+    found = await CustodyChain(objects, chain_of(objects, "publisher")).trained(event, AT)
     assert isinstance(found, Failure)
     assert found.code == "custody_broken"
 
 
 async def test_a_request_that_is_gone_breaks_the_chain(objects: InMemoryObjects, event: TrainingSucceeded) -> None:
     objects.loses(keys.request(USER, RUN))
-    found = await CustodyChain(objects).trained(event)
+    found = await CustodyChain(objects, chain_of(objects, "publisher")).trained(event, AT)
     assert isinstance(found, Failure)
     assert "request" in found.what
 
@@ -61,20 +61,21 @@ async def test_a_request_that_is_gone_breaks_the_chain(objects: InMemoryObjects,
 async def test_a_statement_of_another_run_is_refused(objects: InMemoryObjects, event: TrainingSucceeded) -> None:
     other = {"user_id": "acme.other", "run_id": "0192f7a0-1b2c-7d3e-8f40-5a6b7c8d9e00"}
     theirs = await trained_run(objects, other)
-    found = await CustodyChain(objects).trained(event.model_copy(update={"statement": theirs.statement}))
+    claimed = event.model_copy(update={"statement": theirs.statement})
+    found = await CustodyChain(objects, chain_of(objects, "publisher")).trained(claimed, AT)
     assert isinstance(found, Failure)
 
 
 async def test_a_publication_is_sealed_once_and_links_to_the_weights(
     objects: InMemoryObjects, event: TrainingSucceeded
 ) -> None:
-    chain = CustodyChain(objects)
-    found = await chain.trained(event)
+    chain = CustodyChain(objects, chain_of(objects, "publisher"))
+    found = await chain.trained(event, AT)
     assert not isinstance(found, Failure)
     digest = await chain.seal(publication().at("c" * 40), found, AT)
     assert isinstance(digest, str)
     assert await chain.seal(publication().at("c" * 40), found, AT) == digest
-    link = await Chain(objects).open(PUBLICATION, digest, USER, RUN)
+    link = await AllServices(objects).open(PUBLICATION, digest, USER, RUN)
     assert link.back(WEIGHTS).digest == event.statement
     assert link.fields.hub_commit == "c" * 40
     assert link.fields.read_back == ("store", "hub")

@@ -41,7 +41,8 @@ async def test_missing_weights_are_named(objects: InMemoryObjects) -> None:
     objects.loses(SOURCE)
     problem = await StoredModels(objects).copy_weights(publication(), trained())
     assert problem
-    assert problem.code == "object_missing"
+    assert problem.code == "custody_broken"
+    assert "weights: missing" in problem.what
 
 
 async def test_reading_back_sees_what_lies_there_now(objects: InMemoryObjects) -> None:

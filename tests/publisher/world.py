@@ -70,7 +70,7 @@ class InMemoryChain:
     problem: Failure | None = None
     sealed: dict[tuple[str, int], tuple[Publication, datetime]] = field(default_factory=dict)
 
-    async def trained(self, event: TrainingSucceeded) -> Trained | Failure:
+    async def trained(self, event: TrainingSucceeded, seen: datetime) -> Trained | Failure:
         return self.problem or trained()
 
     async def seal(self, publication: Publication, trained: Trained, at: datetime) -> str | Failure:

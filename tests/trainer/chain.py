@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from lifemask.contracts import Digest, RunRequest, new_id
-from lifemask.custody import Chain
 from lifemask.custody.steps import (
     DATASET,
     UPLOAD,
@@ -22,6 +21,7 @@ from lifemask.custody.steps import (
 )
 from lifemask.objects import keys
 from lifemask.objects.port import ObjectStore
+from lifemask.testkit.custody import AllServices
 
 ORIGINAL, CLEAN = "1" * 64, "3" * 64
 
@@ -37,7 +37,7 @@ async def seal_dataset(
     at: datetime,
 ) -> Digest:
     """Stores request and archive and seals the three statements; returns the digest of the dataset's."""
-    chain = Chain(objects)
+    chain = AllServices(objects)
     await chain.begin(user, run)
     body = request.model_dump_json().encode()
     await objects.put(keys.request(user, run), body)

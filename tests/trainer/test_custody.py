@@ -1,19 +1,21 @@
 """The chain as the trainer uses it, on real statements."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.trainer.chain import seal_dataset
 from tests.trainer.fakes import POLICY
 
-from lifemask.contracts import Digest, Failure, RunRequest, TrainingParameters, new_id
-from lifemask.custody import Chain
+from lifemask.contracts import DatasetSealed, Digest, Failure, RunRequest, TrainingParameters, new_id
 from lifemask.custody.steps import TRAINING, WEIGHTS
 from lifemask.objects import keys
+from lifemask.testkit.custody import AllServices, chain_of
+from lifemask.testkit.events import an_event
 from lifemask.testkit.objects import InMemoryObjects
 from lifemask.trainer.adapters.custody import CustodyChain
-from lifemask.trainer.domain.attempt import Attempt, AttemptId
+from lifemask.trainer.domain.attempt import ArchiveAddress, Attempt, AttemptId
 from lifemask.trainer.domain.planning import new_attempt
 from lifemask.trainer.domain.training import Training
 from lifemask.trainer.domain.weights import Copied
@@ -33,8 +35,10 @@ class Sealed:
     chain: CustodyChain
     statement: Digest
 
-    async def prove(self, user: str = USER, parameters: TrainingParameters = PARAMETERS) -> Dataset | Failure:
-        return await self.chain.prove(user, RUN, self.statement, parameters)
+    async def prove(self, **changes: object) -> Dataset | Failure:
+        said = {"user_id": USER, "run_id": RUN, "statement": self.statement, "parameters": PARAMETERS.model_dump()}
+        event = an_event(DatasetSealed, **{**said, "photos": 1, "bytes": len(ARCHIVE), **changes})
+        return await self.chain.prove(event, AT)
 
     async def proven(self) -> Dataset:
         found = await self.prove()
@@ -48,7 +52,8 @@ class Sealed:
             archive_key=keys.archive(USER, RUN, 1),
             parameters=PARAMETERS,
             at=AT,
-            address=lambda key, _: f"https://x.test/{key}",
+            address=ArchiveAddress("https://x.test/archive", gateway=True),
+            expires_at=AT + timedelta(hours=24),
             policy=POLICY,
         )
 
@@ -57,11 +62,13 @@ class Sealed:
 async def sealed() -> Sealed:
     objects = InMemoryObjects()
     statement = await seal_dataset(objects, USER, RUN, request=REQUEST, archive=ARCHIVE, names=["7f-01.jpg"], at=AT)
-    return Sealed(objects, CustodyChain(objects), statement)
+    return Sealed(objects, CustodyChain(objects, chain_of(objects, "trainer"), photos_min=1), statement)
 
 
 async def test_a_whole_chain_is_proven(sealed: Sealed) -> None:
-    assert await sealed.proven() == Dataset(sealed.statement, keys.archive(USER, RUN, 1), "ANNA")
+    assert await sealed.proven() == Dataset(
+        sealed.statement, keys.archive(USER, RUN, 1), hashlib.sha256(ARCHIVE).hexdigest(), len(ARCHIVE), "ANNA"
+    )
 
 
 def link_of(found: object) -> str:
@@ -72,14 +79,22 @@ def link_of(found: object) -> str:
 
 async def test_an_exchanged_archive_is_refused(sealed: Sealed) -> None:
     await sealed.objects.put(keys.archive(USER, RUN, 1), b"PK somebody else's photos")
-    assert "archive differs" in link_of(await sealed.prove())
+    assert "archive: differs" in link_of(await sealed.prove())
 
 
 async def test_a_missing_archive_is_refused(sealed: Sealed) -> None:
     await sealed.objects.delete(keys.archive(USER, RUN, 1))
-    found = await sealed.prove()
-    assert isinstance(found, Failure)
-    assert found.code == "object_missing"
+    assert "archive: missing" in link_of(await sealed.prove())
+
+
+@pytest.mark.parametrize("told", [{"photos": 2}, {"bytes": 7}])
+async def test_counts_that_the_event_tells_otherwise_are_refused(sealed: Sealed, told: dict[str, int]) -> None:
+    assert "counts differ" in link_of(await sealed.prove(**told))
+
+
+async def test_too_few_photos_are_never_paid_for(sealed: Sealed) -> None:
+    sealed.chain = CustodyChain(sealed.objects, chain_of(sealed.objects, "trainer"), photos_min=2)
+    assert "fewer photos" in link_of(await sealed.prove())
 
 
 async def test_an_exchanged_request_is_refused(sealed: Sealed) -> None:
@@ -90,11 +105,11 @@ async def test_an_exchanged_request_is_refused(sealed: Sealed) -> None:
 
 
 async def test_parameters_that_nobody_sealed_are_refused(sealed: Sealed) -> None:
-    assert "parameters" in link_of(await sealed.prove(parameters=TrainingParameters(steps=6000)))
+    assert "parameters" in link_of(await sealed.prove(parameters=TrainingParameters(steps=6000).model_dump()))
 
 
 async def test_a_statement_of_another_user_is_refused(sealed: Sealed) -> None:
-    link_of(await sealed.prove(user="acme.bob"))
+    link_of(await sealed.prove(user_id="acme.bob"))
 
 
 async def test_the_training_is_sealed_once_per_attempt(sealed: Sealed) -> None:
@@ -105,7 +120,7 @@ async def test_the_training_is_sealed_once_per_attempt(sealed: Sealed) -> None:
     assert "training" in link_of(await sealed.chain.seal_training(sealed.attempt(), dataset, AT + timedelta(seconds=1)))
     second = await sealed.chain.seal_training(sealed.attempt(2), dataset, AT)
     assert isinstance(second, str)
-    link = await Chain(sealed.objects).open(TRAINING, second, USER, RUN, attempt=2)
+    link = await AllServices(sealed.objects).open(TRAINING, second, USER, RUN, attempt=2)
     assert (link.fields.steps, link.fields.rank, link.fields.learning_rate) == (700, 32, "0.0004")
     assert (link.fields.trainer, link.manifest.trigger_word) == (POLICY.trainer, "ANNA")
 
@@ -114,15 +129,15 @@ async def test_the_training_is_sealed_once_per_attempt(sealed: Sealed) -> None:
 async def test_weights_are_sealed_with_what_the_captions_say(sealed: Sealed, captions: set[str], echo: str) -> None:
     training = await sealed.chain.seal_training(sealed.attempt(), await sealed.proven(), AT)
     assert isinstance(training, str)
-    attempt = Attempt(sealed.attempt().id, sealed.attempt().state, sealed.attempt().plan, AT, statement=training)
+    attempt = replace(sealed.attempt(), statement=training, fetches=3)
     copied = Copied(COPIED.sha256, COPIED.bytes, frozenset(captions))
     done = Training("t0", "succeeded", version="acme/loras:v1")
-    weights = await sealed.chain.seal_weights(attempt, done, copied, AT)
+    weights = await sealed.chain.seal_weights(attempt, done, copied, AT, seen=AT)
     assert isinstance(weights, str)
-    link = await Chain(sealed.objects).open(WEIGHTS, weights, USER, RUN)
+    link = await AllServices(sealed.objects).open(WEIGHTS, weights, USER, RUN)
     assert (link.fields.echo, link.fields.training, link.fields.version) == (echo, "t0", "acme/loras:v1")
-    assert (link.subject, link.fields.bytes, link.fields.fetches) == (COPIED.sha256, COPIED.bytes, 1)
+    assert (link.subject, link.fields.bytes, link.fields.fetches) == (COPIED.sha256, COPIED.bytes, 3)
 
 
 async def test_weights_without_a_sealed_training_are_refused(sealed: Sealed) -> None:
-    link_of(await sealed.chain.seal_weights(sealed.attempt(), Training("t0", "succeeded"), COPIED, AT))
+    link_of(await sealed.chain.seal_weights(sealed.attempt(), Training("t0", "succeeded"), COPIED, AT, seen=AT))

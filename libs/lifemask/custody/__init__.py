@@ -1,7 +1,10 @@
-"""Whose photos made this model: statements of each step, linked by digest, verified before the next one acts."""
+"""Whose photos made this model: signed statements of each step, linked by digest, verified before the next one acts."""
 
 from lifemask.custody.broken import CustodyBroken
 from lifemask.custody.chain import Chain
-from lifemask.custody.verify import Link
+from lifemask.custody.links import Link
+from lifemask.custody.reading import Reader, Recorded
+from lifemask.custody.refusing import Refusals, refusing
+from lifemask.custody.requests import sealed_request
 
-__all__ = ["Chain", "CustodyBroken", "Link"]
+__all__ = ["Chain", "CustodyBroken", "Link", "Reader", "Recorded", "Refusals", "refusing", "sealed_request"]

@@ -1,4 +1,10 @@
-"""The one error of custody."""
+"""The one error of custody, and the failure that it becomes."""
+
+import structlog
+
+from lifemask.contracts import Failure, FailureCode
+
+_log = structlog.get_logger(__name__)
 
 
 class CustodyBroken(Exception):
@@ -12,3 +18,8 @@ class CustodyBroken(Exception):
         self.link = link
         self.expected = expected
         self.found = found
+
+    def failure(self, run_id: str) -> Failure:
+        """What the run fails with. The log gets the digests, which nobody else is told."""
+        _log.error("custody_broken", run=run_id, link=self.link, expected=self.expected, found=self.found)
+        return Failure.of(FailureCode.CUSTODY_BROKEN, link=self.link)

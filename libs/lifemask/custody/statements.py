@@ -1,21 +1,20 @@
 """One statement: an in-toto Statement v1 about the bytes a step produced and the statement it started from.
 
-The payload (RFC 8785 bytes) is what digests and links name. Whatever is put around it in a file, such as a signed
-envelope, changes no link.
+The payload (RFC 8785 bytes) is what digests and links name. The signed envelope around it changes no link.
 """
 
 import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError
 
 from lifemask.contracts import Digest, RunId
 from lifemask.custody.broken import CustodyBroken
 from lifemask.custody.canonical import NotCanonical, decode, encode
-from lifemask.custody.steps import AnyStep, Signed
+from lifemask.custody.steps import AnyAct, AnyStep, Signed
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 
@@ -45,6 +44,19 @@ class Common(Signed):
     at: str
 
 
+class ActCommon(Signed):
+    """The members that every act has. Without a run, `owner` and `run` are null; `owner` also when it is unreadable.
+
+    `previous` is the digest of the statement that the act is about, if it is about one.
+    """
+
+    owner: Digest | None
+    run: RunId | None
+    attempt: Annotated[int, Field(ge=1)]
+    previous: Digest | None
+    at: str
+
+
 class _Payload(Signed):
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
@@ -54,11 +66,14 @@ class _Payload(Signed):
     subject: tuple[Subject, ...]
 
 
+C = TypeVar("C", Common, ActCommon)
+
+
 @dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Generic[C]):
     """A statement's parts, checked for form but not yet against anything else."""
 
-    common: Common
+    common: C
     fields: Signed
     subjects: tuple[Subject, ...]
 
@@ -87,31 +102,37 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def write_statement(step: AnyStep, statement: Statement) -> bytes:
+def write_statement(kind: AnyStep | AnyAct, statement: Statement[C]) -> bytes:
     """The payload."""
     parts = _Payload(
         _type=STATEMENT_TYPE,
-        predicateType=step.predicate_type,
+        predicateType=kind.predicate_type,
         predicate={**statement.common.model_dump(mode="json"), **statement.fields.model_dump(mode="json")},
         subject=statement.subjects,
     )
     return encode(parts.model_dump(mode="json"))
 
 
-def read_statement(step: AnyStep, payload: bytes) -> Statement:
+def read_statement(step: AnyStep, payload: bytes) -> Statement[Common]:
     """The statement in a payload. Raises CustodyBroken when it is not the one spelling of a statement of this step."""
-    parts = _read(_Payload, payload, f"{step.name}: statement")
-    if parts.predicateType != step.predicate_type:
-        raise CustodyBroken(f"{step.name}: statement is of another step")
-    common = {name: value for name, value in parts.predicate.items() if name in Common.model_fields}
-    fields = {name: value for name, value in parts.predicate.items() if name not in Common.model_fields}
-    statement = Statement(
-        _model(Common, encode(common), f"{step.name}: statement"),
-        _model(step.fields, encode(fields), f"{step.name}: statement"),
-        parts.subject,
-    )
-    read_time(statement.common.at, step)
-    return statement
+    return _statement(step, Common, payload)
+
+
+def read_act(act: AnyAct, payload: bytes) -> Statement[ActCommon]:
+    """The same for an act."""
+    return _statement(act, ActCommon, payload)
+
+
+def _statement(kind: AnyStep | AnyAct, common: type[C], payload: bytes) -> Statement[C]:
+    where = f"{kind.name}: statement"
+    parts = _read(_Payload, payload, where)
+    if parts.predicateType != kind.predicate_type:
+        raise CustodyBroken(f"{where} is of another step")
+    shared = {name: value for name, value in parts.predicate.items() if name in common.model_fields}
+    own = {name: value for name, value in parts.predicate.items() if name not in common.model_fields}
+    found = _model(common, encode(shared), where)
+    read_time(found.at, kind)
+    return Statement(found, _model(kind.fields, encode(own), where), parts.subject)
 
 
 def write_manifest(manifest: Signed, salt: str) -> bytes:
@@ -144,12 +165,12 @@ def write_time(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def read_time(text: str, step: AnyStep) -> datetime:
+def read_time(text: str, kind: AnyStep | AnyAct) -> datetime:
     """The time in a statement. Raises CustodyBroken."""
     try:
         return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
     except ValueError:
-        raise CustodyBroken(f"{step.name}: statement has no readable time") from None
+        raise CustodyBroken(f"{kind.name}: statement has no readable time") from None
 
 
 def _read(model: type[S], data: bytes, where: str) -> S:

@@ -1,7 +1,8 @@
 """The six steps of the chain: what each one signs, and what it keeps in a private, erasable manifest.
 
-Signed fields hold no personal data and outlive an erasure. Manifests hold per-photo digests and names.
-No floats anywhere; integers stay below 2^53.
+Beside the chain there are acts: somebody refused a run, disposed of its temporary objects, revoked its model. Signed
+fields hold no personal data and outlive an erasure. Manifests hold per-photo digests and names. No floats anywhere;
+integers stay below 2^53.
 """
 
 from dataclasses import dataclass
@@ -138,6 +139,38 @@ class NoManifest(Signed):
     """A step whose subject is a file of its own has no manifest."""
 
 
+class RefusalFields(Signed):
+    """Signed by the service that refused to go on. `reason` names the link that did not hold."""
+
+    actor: str
+    reason: str
+
+
+class Gone(Signed):
+    """A group of temporary objects: `what` is `original`, `clean`, `archive` …; `bytes` is the sum of their sizes."""
+
+    what: str
+    objects: int
+    bytes: int
+
+
+class DisposalFields(Signed):
+    """Signed by ingest before the first object goes. `reason`: the type of the run's terminal fact, or `expired`."""
+
+    actor: str
+    reason: str
+    gone: tuple[Gone, ...]
+
+
+class RevocationFields(Signed):
+    """Signed by publisher; `actor` and `reason` are the operator's."""
+
+    actor: str
+    reason: str
+    model: str
+    version: str
+
+
 F = TypeVar("F", bound=Signed)
 M = TypeVar("M", bound=Signed)
 
@@ -158,10 +191,29 @@ class Step(Generic[F, M]):
     @property
     def predicate_type(self) -> str:
         """The type URI of its statements."""
-        return f"https://lifemask.dev/custody/{self.name}/v1"
+        return predicate_type(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Act(Generic[F]):
+    """What is done about a run beside the chain: its name and its fields."""
+
+    name: str
+    fields: type[F]
+
+    @property
+    def predicate_type(self) -> str:
+        """The type URI of its statements."""
+        return predicate_type(self.name)
+
+
+def predicate_type(name: str) -> str:
+    """The type URI of the statements of a step or act."""
+    return f"https://lifemask.dev/custody/{name}/v1"
 
 
 AnyStep = Step[Any, Any]
+AnyAct = Act[Any]
 
 UPLOAD: Final = Step(1, "upload", UploadFields, UploadManifest)
 VALIDATION: Final = Step(2, "validation", ValidationFields, ValidationManifest)
@@ -170,6 +222,11 @@ TRAINING: Final = Step(4, "training", TrainingFields, TrainingManifest)
 WEIGHTS: Final = Step(5, "weights", WeightsFields, NoManifest, "lora.safetensors")
 PUBLICATION: Final = Step(6, "publication", PublicationFields, PublicationManifest, "lora.safetensors")
 STEPS: Final[tuple[AnyStep, ...]] = (UPLOAD, VALIDATION, DATASET, TRAINING, WEIGHTS, PUBLICATION)
+
+REFUSAL: Final = Act("refusal", RefusalFields)
+DISPOSAL: Final = Act("disposal", DisposalFields)
+REVOCATION: Final = Act("revocation", RevocationFields)
+ACTS: Final[tuple[AnyAct, ...]] = (REFUSAL, DISPOSAL, REVOCATION)
 
 
 def attempts(step: AnyStep, attempt: int) -> int:

@@ -1,13 +1,22 @@
-"""Whether a chain holds: a pure decision over the files of a run's `custody/` prefix."""
+"""Whether a chain holds: a pure decision over the files of a run's `custody/` prefix, and the keyring.
 
-from collections.abc import Iterator, Mapping
+A statement's place in time is when the next holder of a key saw it: the time in the first later statement that another
+holder signed. The last ones' place is the time that the caller gives. What signers say of their own time is not asked.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, NamedTuple, TypeVar, cast
+from typing import NamedTuple, cast
 
+from lifemask.contracts.signing import Sealed
 from lifemask.custody.broken import CustodyBroken
+from lifemask.custody.contents import check_contents
+from lifemask.custody.envelopes import StepKeys, check_signer, check_unwitnessed, holder_of, read_envelope
+from lifemask.custody.links import Link
 from lifemask.custody.statements import (
+    Common,
     Owner,
     Statement,
     digest_of,
@@ -19,31 +28,6 @@ from lifemask.custody.statements import (
 from lifemask.custody.steps import STEPS, AnyStep, F, M, NoManifest, Signed, Step, attempts
 from lifemask.objects import keys
 from lifemask.objects.keys import Key
-
-F_co = TypeVar("F_co", bound=Signed, covariant=True)
-M_co = TypeVar("M_co", bound=Signed, covariant=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Link(Generic[F_co, M_co]):
-    """A verified statement. `subject` is the SHA-256 of the step's file, or of its manifest when it has no file."""
-
-    step: AnyStep
-    digest: str
-    fields: F_co
-    manifest: M_co
-    subject: str
-    at: datetime
-    previous: "Link[Signed, Signed] | None"
-
-    def back(self, step: Step[F, M]) -> "Link[F, M]":
-        """Returns this link or the one before it that is of `step`. Raises LookupError for a step that comes later."""
-        link: Link[Signed, Signed] | None = self
-        while link is not None:
-            if link.step is step:
-                return cast("Link[F, M]", link)
-            link = link.previous
-        raise LookupError(f"the chain ends before {step.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +73,29 @@ class Absent(StrEnum):
 File = bytes | Absent
 
 
-def verify(step: Step[F, M], digest: str, place: Place, files: Mapping[Key, File]) -> Link[F, M]:
-    """The link that `digest` names, with all before it. Raises CustodyBroken at the first thing that does not hold."""
+def verify(
+    step: Step[F, M],
+    digest: str,
+    place: Place,
+    files: Mapping[Key, File],
+    *,
+    trusted: StepKeys,
+    seen: datetime | None,
+) -> Link[F, M]:
+    """The link that `digest` names, with all before it. Raises CustodyBroken at the first thing that does not hold.
+
+    `seen`: when the statement of `step` was seen, by the database's clock. None when nobody has but its signer: then
+    its own time is believed, unless its key was ever stolen, and the link says so (`witnessed_at` is None).
+    """
     owner_file = present(files[place.owner], "owner")
     owner = read_owner(owner_file)
     check_owner(owner, place)
     found = list(_statements(step, digest, place, files, digest_of(owner_file)))
+    witnesses = _check_signers(found, trusted, seen)
     link: Link[Signed, Signed] | None = None
-    for sealed in reversed(found):
-        link = _link(sealed, place, files, owner, link)
+    for sealed, witnessed_at in zip(reversed(found), reversed(witnesses), strict=True):
+        link = _link(sealed, place, files, owner, witnessed_at=witnessed_at, previous=link)
+        check_contents(link, place.user, place.run)
     return cast("Link[F, M]", link)
 
 
@@ -109,34 +107,61 @@ def check_owner(owner: Owner, place: Place) -> None:
         raise CustodyBroken("owner is of another run")
 
 
-class _Sealed(NamedTuple):
+class _Found(NamedTuple):
     step: AnyStep
     digest: str
-    statement: Statement
+    sealed: Sealed
+    statement: Statement[Common]
+
+    @property
+    def at(self) -> datetime:
+        return read_time(self.statement.common.at, self.step)
 
 
-def _statements(step: AnyStep, digest: str, place: Place, files: Mapping[Key, File], owner: str) -> Iterator[_Sealed]:
+def _statements(step: AnyStep, digest: str, place: Place, files: Mapping[Key, File], owner: str) -> Iterator[_Found]:
     """From the newest statement back to the upload, each checked against the digest that names it."""
     for before in reversed(STEPS[: step.position]):
-        payload = present(files[place.statement(before)], f"{before.name}: statement")
-        _same(f"{before.name}: statement differs", digest, digest_of(payload))
-        statement = read_statement(before, payload)
+        sealed = read_envelope(before, present(files[place.statement(before)], f"{before.name}: statement"))
+        _same(f"{before.name}: statement differs", digest, digest_of(sealed.payload))
+        statement = read_statement(before, sealed.payload)
         common = statement.common
         _same(f"{before.name}: owner differs", owner, common.owner)
         if common.run != place.run:
             raise CustodyBroken(f"{before.name}: statement is of another run")
         if common.attempt != attempts(before, place.attempt):
             raise CustodyBroken(f"{before.name}: statement is of another attempt")
-        yield _Sealed(before, digest, statement)
+        yield _Found(before, digest, sealed, statement)
         if (common.previous is None) != (before is STEPS[0]):
             raise CustodyBroken(f"{before.name}: the chain does not begin at the upload")
         digest = common.previous or ""
 
 
+def _check_signers(found: Sequence[_Found], trusted: StepKeys, seen: datetime | None) -> list[datetime | None]:
+    """When each statement, newest first, was seen by somebody else than its signer. Raises CustodyBroken."""
+    witnesses: list[datetime | None] = []
+    later: list[tuple[str | None, datetime]] = []
+    for one in found:
+        holder = holder_of(one.sealed, trusted)
+        witnessed_at = next((at for other, at in reversed(later) if other != holder), seen)
+        if witnessed_at is None:
+            check_unwitnessed(one.step, one.sealed, trusted, one.at)
+        else:
+            check_signer(one.step, one.sealed, trusted, witnessed_at)
+        witnesses.append(witnessed_at)
+        later.append((holder, one.at))
+    return witnesses
+
+
 def _link(
-    sealed: _Sealed, place: Place, files: Mapping[Key, File], owner: Owner, previous: Link[Signed, Signed] | None
+    found: _Found,
+    place: Place,
+    files: Mapping[Key, File],
+    owner: Owner,
+    *,
+    witnessed_at: datetime | None,
+    previous: Link[Signed, Signed] | None,
 ) -> Link[Signed, Signed]:
-    step, digest, statement = sealed
+    step, statement = found.step, found.statement
     where = f"{step.name}: manifest"
     manifest: Signed = NoManifest()
     named = tuple((subject.name, subject.digest.sha256) for subject in statement.subjects)
@@ -150,8 +175,17 @@ def _link(
     file = named[0][1] if named else None
     if named != subjects(step, place, file=file, manifest=hidden):
         raise CustodyBroken(f"{step.name}: statement is about other files")
-    at = read_time(statement.common.at, step)
-    return Link(step, digest, statement.fields, manifest, named[0][1], at, previous)
+    return Link(
+        step=step,
+        digest=found.digest,
+        fields=statement.fields,
+        manifest=manifest,
+        subject=named[0][1],
+        at=found.at,
+        keyid=found.sealed.keyid,
+        witnessed_at=witnessed_at,
+        previous=previous,
+    )
 
 
 def present(file: File, where: str) -> bytes:

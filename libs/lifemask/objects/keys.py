@@ -4,6 +4,7 @@ A key accepts only ids of the contracts' alphabet, so that no id can leave its u
 """
 
 import re
+from datetime import UTC, datetime
 from typing import Final, NewType
 
 from lifemask.contracts.ids import NAME_PATTERN, USER_PATTERN, UUID7_PATTERN
@@ -13,6 +14,9 @@ Key = NewType("Key", str)
 
 INCOMING: Final = "incoming/"
 """Everything that apps may write."""
+
+SIGNED: Final = ".dsse.json"
+"""How the name of a signed statement ends."""
 
 _USER: Final = re.compile(USER_PATTERN)
 _UUID: Final = re.compile(UUID7_PATTERN)
@@ -114,13 +118,34 @@ def owner(user: str, run: str) -> Key:
 
 
 def statement(user: str, run: str, position: int, step: str, attempt: int) -> Key:
-    """A custody statement. `position` is the step's place in the chain, from 1."""
-    return Key(f"{_custody(user, run, position, step, attempt)}.json")
+    """A signed custody statement. `position` is the step's place in the chain, from 1."""
+    return Key(f"{_custody(user, run, position, step, attempt)}{SIGNED}")
 
 
 def manifest(user: str, run: str, position: int, step: str, attempt: int) -> Key:
     """The private part of a custody statement; erasable."""
     return Key(f"{_custody(user, run, position, step, attempt)}.manifest.json")
+
+
+def acts_prefix(user: str, run: str, act: str) -> str:
+    """What the signed acts of one kind begin with."""
+    return f"{run_prefix(user, run)}custody/{_checked(_NAME, act)}-"
+
+
+def act(user: str, run: str, kind: str, name: str, at: datetime) -> Key:
+    """A signed act beside the chain: a refusal, a disposal, a revocation."""
+    return Key(f"{acts_prefix(user, run, kind)}{_checked(_NAME, name)}-{_moment(at)}{SIGNED}")
+
+
+def quarantined(user: str, run: str, kept: Key) -> Key:
+    """A copy of one of the run's signed statements, kept because the run was refused."""
+    name = kept.rpartition("/")[2]
+    return Key("/".join(("quarantine", _checked(_USER, user), _checked(_UUID, run), _checked(_OBJECT, name))))
+
+
+def swept(at: datetime) -> Key:
+    """The signed statement of what a sweep of the incoming prefix disposed of."""
+    return Key(f"disposals/{_moment(at)}{SIGNED}")
 
 
 def model_versions(user: str, model: str) -> str:
@@ -140,6 +165,14 @@ def model_weights(user: str, model: str, version: str) -> Key:
     return Key(f"{model_prefix(user, model, version)}lora.safetensors")
 
 
+def published(user: str, model: str, stored: str) -> Key:
+    """The published weights that an event or a row names, when they are of this model of this user. Raises BadKey."""
+    version = stored.rpartition("/")[0].rpartition("/")[2]
+    if (key := model_weights(user, model, version)) != stored:
+        raise BadKey("the key is not that of the user's model")
+    return key
+
+
 def model_metadata(user: str, model: str, version: str) -> Key:
     """What the published weights are."""
     return Key(f"{model_prefix(user, model, version)}metadata.json")
@@ -147,6 +180,10 @@ def model_metadata(user: str, model: str, version: str) -> Key:
 
 def _custody(user: str, run: str, position: int, step: str, attempt: int) -> str:
     return f"{run_prefix(user, run)}custody/{_number(position)}-{_checked(_NAME, step)}-{_number(attempt)}"
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y%m%dT%H%M%S%fZ")
 
 
 def _checked(pattern: re.Pattern[str], part: str) -> str:

@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
+
+import structlog
 
 from lifemask.bus.outcomes import Keep, Outcome, RunEnded, Turn, on
 from lifemask.contracts import (
@@ -34,6 +37,8 @@ from lifemask.image_validator.domain.album import (
 )
 from lifemask.image_validator.domain.photo import Policy, Quota
 from lifemask.image_validator.ports import Custody, Gallery, Imaging, Photos
+
+_LOG: Final = structlog.get_logger(__name__)
 
 AT_ONCE = 4
 """Photos under way while making good what is missing; the imaging threads bound what is decoded at a time."""
@@ -78,7 +83,7 @@ async def decide_on_set(
     quota: Quota,
     turn: Turn,
 ) -> Sequence[Outcome]:
-    sealed = await chain.uploaded(event)
+    sealed = await chain.uploaded(event, turn.got_at)
     if isinstance(sealed, Failure):
         return [_failed(event, sealed)]
     if len(sealed) > quota.most:
@@ -127,7 +132,7 @@ async def _make_good(
         data = await gallery.original(event.user_id, event.run_id, one.photo_id)
         seen = await imaging.examine(data) if data is not None else None
         if seen is None or not matches(seen.original, one, policy):
-            return Failure.of(FailureCode.CUSTODY_BROKEN, link="original: missing or differs")
+            return _differs(one, seen.original if seen else None)
         photo = appraise(event.user_id, event.run_id, one.photo_id, place, seen, bound=True)
         if photo.clean and seen.clean:
             await gallery.keep_clean(photo, seen.clean)
@@ -144,6 +149,12 @@ async def _make_good(
             made[result.photo_id] = result
         await turn.commit(*(Keep(made[one.photo_id]) for one in few))
     return made
+
+
+def _differs(sealed: SealedPhoto, found: str | None) -> Failure:
+    link = "original: missing or differs"
+    _LOG.error("custody_broken", photo=sealed.photo_id, link=link, expected=sealed.sha256, found=found)
+    return Failure.of(FailureCode.CUSTODY_BROKEN, link=link)
 
 
 async def _tell(photos: Sequence[Photo], album: Album, gallery: Gallery) -> list[Outcome]:

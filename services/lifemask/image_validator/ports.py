@@ -15,8 +15,10 @@ class Custody(Protocol):
     async def holds(self, event: PhotoReceived, sha256: Digest) -> bool:
         """Whether these are the bytes that the event is about; a mismatch is logged."""
 
-    async def uploaded(self, event: RunAccepted) -> tuple[SealedPhoto, ...] | Failure:
-        """The sealed set in its order. Failure when the statement, the request or their numbers do not hold."""
+    async def uploaded(self, event: RunAccepted, seen: datetime) -> tuple[SealedPhoto, ...] | Failure:
+        """The sealed set in its order; `seen` is when the event came. Failure when the statement, the request or their
+        numbers do not hold.
+        """
 
     async def seal(
         self,

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from lifemask.bus.service import Service, open_bus
 from lifemask.contracts import Stage
+from lifemask.custody import Chain, Refusals, refusing
 from lifemask.image_validator.adapters import heic
 from lifemask.image_validator.adapters.custody import CustodyChain
 from lifemask.image_validator.adapters.imaging import open_imaging
@@ -25,9 +26,10 @@ async def image_validator(settings: ImageValidatorSettings) -> AsyncIterator[Ser
             open_objects(settings.objects) as objects,
             open_bus("image-validator", Stage.VALIDATE, settings) as bus,
         ):
+            chain = Chain(objects, bus.signer, bus.trust)
             yield bus.serve(
-                HANDLERS,
-                chain=CustodyChain(objects),
+                refusing(HANDLERS, Refusals(objects, chain)),
+                chain=CustodyChain(objects, chain),
                 gallery=StoredGallery(objects, policy),
                 imaging=imaging,
                 photos=PostgresPhotos(bus.rows),

@@ -11,7 +11,7 @@ from lifemask.packager.ports import Custody, DatasetArchive
 async def seal_dataset(
     event: PhotosValidated, *, chain: Custody, archive: DatasetArchive, minimum: Minimum, turn: Turn
 ) -> Sequence[Outcome]:
-    photos = await chain.validated(event)
+    photos = await chain.validated(event, turn.got_at)
     if isinstance(photos, Failure):
         return [_failed(event, photos)]
     plan = plan_archive(photos, event.statement)

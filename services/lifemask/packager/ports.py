@@ -11,8 +11,10 @@ from lifemask.packager.domain import ArchiveReport, CleanPhoto, Member
 class Custody(Protocol):
     """The run's statements."""
 
-    async def validated(self, event: PhotosValidated) -> tuple[CleanPhoto, ...] | Failure:
-        """The usable photos in order. Failure when a statement up to validation, or its numbers, do not hold."""
+    async def validated(self, event: PhotosValidated, seen: datetime) -> tuple[CleanPhoto, ...] | Failure:
+        """The usable photos in order; `seen` is when the event came. Failure when a statement up to validation, or its
+        numbers, do not hold.
+        """
 
     async def seal(
         self, event: PhotosValidated, plan: Sequence[Member], archive: ArchiveReport, at: datetime

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from lifemask.bus.service import Service, open_bus
 from lifemask.contracts import Stage
+from lifemask.custody import Chain, Refusals, refusing
 from lifemask.objects import open_objects
 from lifemask.packager.adapters.archive import ZipArchive
 from lifemask.packager.adapters.custody import CustodyChain
@@ -16,4 +17,10 @@ from lifemask.packager.settings import PackagerSettings
 async def packager(settings: PackagerSettings) -> AsyncIterator[Service]:
     """The service, ready to run; everything it opened is closed at the end."""
     async with open_objects(settings.objects) as objects, open_bus("packager", Stage.PACKAGE, settings) as bus:
-        yield bus.serve(HANDLERS, chain=CustodyChain(objects), archive=ZipArchive(objects), minimum=settings.minimum)
+        chain = Chain(objects, bus.signer, bus.trust)
+        yield bus.serve(
+            refusing(HANDLERS, Refusals(objects, chain)),
+            chain=CustodyChain(chain),
+            archive=ZipArchive(objects),
+            minimum=settings.minimum,
+        )

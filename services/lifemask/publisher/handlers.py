@@ -47,7 +47,7 @@ async def publish_model(
     turn: Turn,
 ) -> Sequence[Outcome]:
     """The gate, the two places, the comparison, the statement, the news: in this order."""
-    trained = await chain.trained(event)
+    trained = await chain.trained(event, turn.got_at)
     if isinstance(trained, Failure):
         return [_failed(event, trained)]
     known = await publications.find(event.user_id, event.run_id)

@@ -14,8 +14,10 @@ Check = Callable[[], Awaitable[None]]
 class Chain(Protocol):
     """The custody statements of a run. Retryable and Misconfigured of the store pass through."""
 
-    async def trained(self, event: TrainingSucceeded) -> Trained | Failure:
-        """Verifies the whole chain behind the event's statement; Failure when a link does not hold."""
+    async def trained(self, event: TrainingSucceeded, seen: datetime) -> Trained | Failure:
+        """Verifies the whole chain behind the event's statement; `seen` is when the event came. Failure when a link
+        does not hold.
+        """
 
     async def seal(self, publication: Publication, trained: Trained, at: datetime) -> Digest | Failure:
         """Seals that the weights were read back where `publication` says; repeating it gives the same digest.

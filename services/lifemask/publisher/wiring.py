@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from lifemask.bus.service import Service, open_bus
 from lifemask.contracts import Stage
+from lifemask.custody import Chain, Refusals, refusing
 from lifemask.objects import open_objects
 from lifemask.publisher.adapters.custody import CustodyChain
 from lifemask.publisher.adapters.hub import open_hub
@@ -29,9 +30,10 @@ async def publisher(settings: PublisherSettings) -> AsyncIterator[Service]:
         ) as hub,
         open_bus("publisher", Stage.PUBLISH, settings) as bus,
     ):
+        chain = Chain(objects, bus.signer, bus.trust)
         yield bus.serve(
-            HANDLERS,
-            chain=CustodyChain(objects),
+            refusing(HANDLERS, Refusals(objects, chain)),
+            chain=CustodyChain(objects, chain),
             publications=PostgresPublications(bus.rows),
             store=StoredModels(objects),
             hub=hub,

@@ -1,31 +1,25 @@
 """The upload statement before the judgement, and the validation statement after it."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
 
-from lifemask.contracts import Digest, Failure, FailureCode, PhotoReceived, RunAccepted, RunRequest
-from lifemask.contracts.event import ValidationError
-from lifemask.custody import Chain, CustodyBroken
+from lifemask.contracts import Digest, Failure, PhotoReceived, RunAccepted
+from lifemask.custody import Chain, CustodyBroken, sealed_request
 from lifemask.custody.steps import UPLOAD, VALIDATION, JudgedPhoto, ValidationFields, ValidationManifest
 from lifemask.image_validator.domain.album import Photo, SealedPhoto, usable_of
-from lifemask.objects import keys
-from lifemask.objects.port import ObjectMissing, ObjectStore, ObjectTooLarge
+from lifemask.objects.port import ObjectStore
 
 log = structlog.get_logger()
-
-_REQUEST_LIMIT = 1 << 20
-"""Bytes; a request of the contract's limits is below 20 KB."""
 
 
 class CustodyChain:
     """Implements `Custody`."""
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, chain: Chain) -> None:
         self._objects = objects
-        self._chain = Chain(objects)
+        self._chain = chain
 
     async def holds(self, event: PhotoReceived, sha256: Digest) -> bool:
         try:
@@ -36,11 +30,11 @@ class CustodyChain:
             log.error("photo_is_not_the_announced_one", photo=event.photo_id)
         return holds
 
-    async def uploaded(self, event: RunAccepted) -> tuple[SealedPhoto, ...] | Failure:
+    async def uploaded(self, event: RunAccepted, seen: datetime) -> tuple[SealedPhoto, ...] | Failure:
         try:
-            return await self._uploaded(event)
+            return await self._uploaded(event, seen)
         except CustodyBroken as broken:
-            return _broken(broken)
+            return broken.failure(event.run_id)
 
     async def seal(
         self,
@@ -66,26 +60,17 @@ class CustodyChain:
                 at=at,
             )
         except CustodyBroken as broken:
-            return _broken(broken)
+            return broken.failure(event.run_id)
 
-    async def _uploaded(self, event: RunAccepted) -> tuple[SealedPhoto, ...]:
-        upload = await self._chain.open(UPLOAD, event.statement, event.user_id, event.run_id)
-        photos = upload.manifest.photos
-        if not upload.fields.count == len({one.id for one in photos}) == len(photos) == event.photos:
-            raise CustodyBroken("upload: counts differ")
-        if (await self._request(event, upload.manifest.request)).parameters != event.parameters:
+    async def _uploaded(self, event: RunAccepted, seen: datetime) -> tuple[SealedPhoto, ...]:
+        user_id, run_id = event.user_id, event.run_id
+        upload = await self._chain.open(UPLOAD, event.statement, user_id, run_id, seen=seen)
+        if upload.fields.count != event.photos:
+            raise CustodyBroken("upload: counts differ from the event")
+        request = await sealed_request(self._objects, user_id, run_id, upload.manifest.request)
+        if request.parameters != event.parameters:
             raise CustodyBroken("request: parameters differ")
-        return tuple(SealedPhoto(one.id, one.sha256, one.bytes) for one in photos)
-
-    async def _request(self, event: RunAccepted, expected: Digest) -> RunRequest:
-        """What the person chose, as it was sealed with the upload."""
-        try:
-            body = await self._objects.get(keys.request(event.user_id, event.run_id), limit=_REQUEST_LIMIT)
-            if hashlib.sha256(body).hexdigest() == expected:
-                return RunRequest.read(body)
-        except (ObjectMissing, ObjectTooLarge, ValidationError) as error:
-            raise CustodyBroken("request: missing or unreadable") from error
-        raise CustodyBroken("request: differs")
+        return tuple(SealedPhoto(one.id, one.sha256, one.bytes) for one in upload.manifest.photos)
 
 
 def _pair(sealed: SealedPhoto, photo: Photo) -> JudgedPhoto:
@@ -97,7 +82,3 @@ def _pair(sealed: SealedPhoto, photo: Photo) -> JudgedPhoto:
         bytes=clean.bytes if clean else 0,
         verdicts=photo.verdicts,
     )
-
-
-def _broken(broken: CustodyBroken) -> Failure:
-    return Failure.of(FailureCode.CUSTODY_BROKEN, link=broken.link)

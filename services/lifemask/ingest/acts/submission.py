@@ -1,6 +1,7 @@
 """A draft is submitted: its set is closed first, so that whatever dies afterwards is finished by a reminder."""
 
 from lifemask.bus.outcomes import Keep, Later, Outcome
+from lifemask.contracts import RunAccepted
 from lifemask.ingest.acts.drafts import load
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.acts.photos import shown_photos
@@ -56,5 +57,5 @@ async def _seal(office: Office, run: Run) -> None:
         return
     photos = await office.runs.photos(run.user_id, run.id)
     sealed = await try_to_seal(run, photos, papers=office.papers, custody=office.custody)
-    if sealed is not None:
+    if isinstance(sealed, RunAccepted):  # a broken custody is the reminder's to tell, with a signed refusal
         await office.desk.commit(run.user_id, [sealed], cause=f"{run.id}:sealed", run_id=run.id)

@@ -3,18 +3,17 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from lifemask.contracts import Failure, FailureCode
+from lifemask.contracts import Failure
 from lifemask.custody import Chain, CustodyBroken
 from lifemask.custody.steps import UPLOAD, UploadedPhoto, UploadFields, UploadManifest
 from lifemask.ingest.domain.runs import SealedPhoto, Sealing
-from lifemask.objects.port import ObjectStore
 
 
 class UploadCustody:
     """The port `Custody` on the object store."""
 
-    def __init__(self, objects: ObjectStore) -> None:
-        self._chain = Chain(objects)
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
 
     async def commitment(self, user_id: str, run_id: str, sha256: str) -> str:
         try:
@@ -34,19 +33,15 @@ class UploadCustody:
                 at=sealing.at,
             )
         except CustodyBroken as broken:
-            return Failure.of(FailureCode.CUSTODY_BROKEN, link=broken.link)
+            return broken.failure(sealing.run_id)
 
     async def uploaded(
-        self,
-        user_id: str,
-        run_id: str,
-        statement: str,
-        seen: datetime,  # noqa: ARG002 # where in time a signature is judged; statements carry none yet
+        self, user_id: str, run_id: str, statement: str, seen: datetime
     ) -> Mapping[str, SealedPhoto] | Failure:
         try:
-            link = await self._chain.open(UPLOAD, statement, user_id, run_id)
+            link = await self._chain.open(UPLOAD, statement, user_id, run_id, seen=seen)
         except CustodyBroken as broken:
-            return Failure.of(FailureCode.CUSTODY_BROKEN, link=broken.link)
+            return broken.failure(run_id)
         return {
             photo.id: SealedPhoto(photo.id, photo.sha256, photo.bytes, datetime.fromisoformat(photo.at))
             for photo in link.manifest.photos

@@ -6,7 +6,8 @@ import io
 import zipfile
 from collections.abc import AsyncIterator, Sequence
 
-from lifemask.contracts import Failure, FailureCode, RunId, UserId
+from lifemask.contracts import Failure, RunId, UserId
+from lifemask.custody import CustodyBroken
 from lifemask.objects import keys
 from lifemask.objects.port import ObjectMissing, ObjectStore, ObjectWriter
 from lifemask.packager.adapters.tape import Tape
@@ -22,6 +23,10 @@ _PLAIN_FILE = 0o100644 << 16
 
 class _PhotoDiffersError(Exception):
     """A clean photo is missing or is not the validated one; ends the write, so that nothing becomes visible."""
+
+    def __init__(self, member: Member, found: str | None = None) -> None:
+        super().__init__()
+        self.broken = CustodyBroken("clean photo: missing or differs", expected=member.sha256, found=found)
 
 
 class ZipArchive:
@@ -42,8 +47,8 @@ class ZipArchive:
                                 entry.write(chunk)
                                 await sink.drain(writer)
                 await sink.drain(writer)
-        except (ObjectMissing, _PhotoDiffersError):
-            return Failure.of(FailureCode.CUSTODY_BROKEN, link="clean photo: missing or differs")
+        except _PhotoDiffersError as differs:
+            return differs.broken.failure(run_id)
         return None
 
     async def inspect(self, user_id: UserId, run_id: RunId, plan: Sequence[Member]) -> ArchiveReport:
@@ -60,15 +65,18 @@ async def checked(source: AsyncIterator[bytes], member: Member) -> AsyncIterator
     A chunk is hashed in a thread, and the next one read, while this one is written: each costs about the same.
     """
     digest, size, loop = hashlib.sha256(), 0, asyncio.get_running_loop()
-    async for chunk in ahead(source):
-        size += len(chunk)
-        if size > member.bytes:
-            raise _PhotoDiffersError
-        hashed = loop.run_in_executor(None, digest.update, chunk)
-        yield chunk
-        await hashed
+    try:
+        async for chunk in ahead(source):
+            size += len(chunk)
+            if size > member.bytes:
+                raise _PhotoDiffersError(member)
+            hashed = loop.run_in_executor(None, digest.update, chunk)
+            yield chunk
+            await hashed
+    except ObjectMissing:
+        raise _PhotoDiffersError(member) from None
     if (digest.hexdigest(), size) != (member.sha256, member.bytes):
-        raise _PhotoDiffersError
+        raise _PhotoDiffersError(member, digest.hexdigest())
 
 
 async def ahead(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

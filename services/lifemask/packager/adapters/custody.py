@@ -3,24 +3,24 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from lifemask.contracts import Digest, Failure, FailureCode, PhotosValidated
+from lifemask.contracts import Digest, Failure, PhotosValidated
 from lifemask.custody import Chain, CustodyBroken
-from lifemask.custody.steps import DATASET, VALIDATION, DatasetFields, DatasetManifest, DatasetMember, JudgedPhoto
-from lifemask.objects.port import ObjectStore
+from lifemask.custody.contents import usable
+from lifemask.custody.steps import DATASET, VALIDATION, DatasetFields, DatasetManifest, DatasetMember
 from lifemask.packager.domain import FORMAT, ArchiveReport, CleanPhoto, Member
 
 
 class CustodyChain:
     """Implements `Custody`."""
 
-    def __init__(self, objects: ObjectStore) -> None:
-        self._chain = Chain(objects)
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
 
-    async def validated(self, event: PhotosValidated) -> tuple[CleanPhoto, ...] | Failure:
+    async def validated(self, event: PhotosValidated, seen: datetime) -> tuple[CleanPhoto, ...] | Failure:
         try:
-            return await self._validated(event)
+            return await self._validated(event, seen)
         except CustodyBroken as broken:
-            return _broken(broken)
+            return broken.failure(event.run_id)
 
     async def seal(
         self, event: PhotosValidated, plan: Sequence[Member], archive: ArchiveReport, at: datetime
@@ -37,23 +37,10 @@ class CustodyChain:
                 at=at,
             )
         except CustodyBroken as broken:
-            return _broken(broken)
+            return broken.failure(event.run_id)
 
-    async def _validated(self, event: PhotosValidated) -> tuple[CleanPhoto, ...]:
-        link = await self._chain.open(VALIDATION, event.statement, event.user_id, event.run_id)
-        pairs, fields = link.manifest.pairs, link.fields
-        usable = tuple(_clean(pair) for pair in pairs if not pair.verdicts)
-        counted = (len(pairs), len(usable))
-        if not counted == (fields.received, fields.usable) == (event.received, event.usable):
-            raise CustodyBroken("validation: counts differ")
-        return usable
-
-
-def _clean(pair: JudgedPhoto) -> CleanPhoto:
-    if pair.clean is None:
-        raise CustodyBroken("validation: a usable photo has no clean one")
-    return CleanPhoto(pair.id, pair.clean, pair.bytes)
-
-
-def _broken(broken: CustodyBroken) -> Failure:
-    return Failure.of(FailureCode.CUSTODY_BROKEN, link=broken.link)
+    async def _validated(self, event: PhotosValidated, seen: datetime) -> tuple[CleanPhoto, ...]:
+        link = await self._chain.open(VALIDATION, event.statement, event.user_id, event.run_id, seen=seen)
+        if (link.fields.received, link.fields.usable) != (event.received, event.usable):
+            raise CustodyBroken("validation: counts differ from the event")
+        return tuple(CleanPhoto(one.id, one.clean, one.bytes) for one in usable(link.manifest.pairs) if one.clean)

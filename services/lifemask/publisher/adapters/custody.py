@@ -1,11 +1,9 @@
 """The chain of statements behind the weights, and the one about their publication."""
 
-import hashlib
 from datetime import datetime
 
-from lifemask.contracts import Digest, Failure, FailureCode, RunRequest, TrainingSucceeded
-from lifemask.contracts.event import ValidationError
-from lifemask.custody import Chain, CustodyBroken
+from lifemask.contracts import Digest, Failure, TrainingSucceeded
+from lifemask.custody import Chain, CustodyBroken, sealed_request
 from lifemask.custody.steps import (
     DATASET,
     PUBLICATION,
@@ -17,25 +15,22 @@ from lifemask.custody.steps import (
     PublicationManifest,
 )
 from lifemask.objects import keys
-from lifemask.objects.port import ObjectMissing, ObjectStore, ObjectTooLarge
+from lifemask.objects.port import ObjectStore
 from lifemask.publisher.domain import Publication, Statements, Trained
-
-_REQUEST_LIMIT = 1 << 20
-"""Bytes; a request of the contract's limits is below 20 KB."""
 
 
 class CustodyChain:
     """The run's chain, opened from its end."""
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, chain: Chain) -> None:
         self._objects = objects
-        self._chain = Chain(objects)
+        self._chain = chain
 
-    async def trained(self, event: TrainingSucceeded) -> Trained | Failure:
+    async def trained(self, event: TrainingSucceeded, seen: datetime) -> Trained | Failure:
         try:
-            return await self._open(event)
+            return await self._open(event, seen)
         except CustodyBroken as broken:
-            return Failure.of(FailureCode.CUSTODY_BROKEN, link=broken.link)
+            return broken.failure(event.run_id)
 
     async def seal(self, publication: Publication, trained: Trained, at: datetime) -> Digest | Failure:
         user_id, run_id = publication.user_id, publication.run_id
@@ -60,14 +55,17 @@ class CustodyChain:
                 attempt=trained.attempt,
             )
         except CustodyBroken as broken:
-            return Failure.of(FailureCode.CUSTODY_BROKEN, link=broken.link)
+            return broken.failure(run_id)
 
-    async def _open(self, event: TrainingSucceeded) -> Trained:
-        weights = await self._chain.open(WEIGHTS, event.statement, event.user_id, event.run_id, attempt=event.attempt)
+    async def _open(self, event: TrainingSucceeded, seen: datetime) -> Trained:
+        user_id, run_id = event.user_id, event.run_id
+        weights = await self._chain.open(WEIGHTS, event.statement, user_id, run_id, event.attempt, seen=seen)
+        if (weights.fields.training, weights.fields.bytes) != (event.training, event.bytes):
+            raise CustodyBroken("weights: training or size differs from the event")
         training, dataset = weights.back(TRAINING), weights.back(DATASET)
         validation, upload = weights.back(VALIDATION), weights.back(UPLOAD)
         return Trained(
-            request=await self._request(event, upload.manifest.request),
+            request=await sealed_request(self._objects, user_id, run_id, upload.manifest.request),
             trainer=training.fields.trainer,
             steps=training.fields.steps,
             rank=training.fields.rank,
@@ -78,13 +76,3 @@ class CustodyChain:
             bytes=weights.fields.bytes,
             statements=Statements(upload.digest, validation.digest, dataset.digest, training.digest, weights.digest),
         )
-
-    async def _request(self, event: TrainingSucceeded, expected: Digest) -> RunRequest:
-        """What the person chose, as it was sealed with the upload."""
-        try:
-            body = await self._objects.get(keys.request(event.user_id, event.run_id), limit=_REQUEST_LIMIT)
-            if hashlib.sha256(body).hexdigest() == expected:
-                return RunRequest.read(body)
-        except (ObjectMissing, ObjectTooLarge, ValidationError) as error:
-            raise CustodyBroken("request") from error
-        raise CustodyBroken("request")

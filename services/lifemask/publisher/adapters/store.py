@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import AsyncIterator
 
-from lifemask.contracts import Digest, Failure, FailureCode, ModelId, UserId
+from lifemask.contracts import Digest, Failure, ModelId, UserId
+from lifemask.custody import CustodyBroken
 from lifemask.objects import keys
 from lifemask.objects.port import ObjectMissing, ObjectStore
 from lifemask.publisher.domain import Publication, Trained
@@ -11,6 +12,10 @@ from lifemask.publisher.domain import Publication, Trained
 
 class _OtherBytesError(Exception):
     """The run's weights are not the ones that the statement names."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__()
+        self.found = found
 
 
 class StoredModels:
@@ -27,9 +32,10 @@ class StoredModels:
         try:
             await self._copy(source, self.key_of(publication), trained.weights)
         except ObjectMissing:
-            return Failure.of(FailureCode.OBJECT_MISSING)
-        except _OtherBytesError:
-            return Failure.of(FailureCode.CUSTODY_BROKEN, link="weights")
+            return CustodyBroken("weights: missing", expected=trained.weights).failure(publication.run_id)
+        except _OtherBytesError as differ:
+            broken = CustodyBroken("weights: differ", expected=trained.weights, found=differ.found)
+            return broken.failure(publication.run_id)
         return None
 
     async def put_metadata(self, publication: Publication, document: bytes) -> None:
@@ -60,4 +66,4 @@ class StoredModels:
                 digest.update(chunk)
                 await writer.write(chunk)
             if digest.hexdigest() != expected:
-                raise _OtherBytesError
+                raise _OtherBytesError(digest.hexdigest())

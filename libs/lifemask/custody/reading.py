@@ -1,0 +1,118 @@
+"""Opens statements and acts in a store. Needs no private key: services, audits and tests read alike."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Generic
+
+from lifemask.custody.broken import CustodyBroken
+from lifemask.custody.envelopes import StepKeys, check_signer, check_unwitnessed, read_envelope
+from lifemask.custody.links import Link
+from lifemask.custody.statements import ActCommon, Owner, Statement, digest_of, read_act, read_owner, read_time
+from lifemask.custody.steps import Act, F, M, Step, attempts
+from lifemask.custody.verify import Absent, File, Place, check_owner, present, verify
+from lifemask.objects.keys import Key
+from lifemask.objects.port import ObjectMissing, ObjectStore, ObjectTooLarge
+
+_LIMIT: Final = 4 << 20
+"""Bytes of a custody file; the largest, a manifest of 100 photos, has under 100 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded(Generic[F]):
+    """A verified act. `subject` is what it is about: a file's name and its SHA-256."""
+
+    digest: str
+    common: ActCommon
+    fields: F
+    subject: tuple[str, str]
+    at: datetime
+    keyid: str
+
+
+class Reader:
+    """The statements of all runs in a store, verified against a keyring."""
+
+    def __init__(self, objects: ObjectStore, keys: StepKeys) -> None:
+        self._objects = objects
+        self._keys = keys
+
+    async def open(
+        self,
+        step: Step[F, M],
+        digest: str,
+        user_id: str,
+        run_id: str,
+        attempt: int = 1,
+        *,
+        seen: datetime | None,
+    ) -> Link[F, M]:
+        """The statement that `digest` names, after everything down to the upload has been verified.
+
+        That is for each: signature, payload, type, owner, run, attempt, link to the one before, manifest, and whether
+        its contents fit the one before. `seen` is the time of the message that brought the digest, by the database's
+        clock; None, for audits alone, when there is none. All files are read at once. Raises CustodyBroken.
+        """
+        check_attempt(step, attempt)
+        place = Place(user_id, run_id, attempt)
+        wanted = tuple(place.files(step))
+        files = await asyncio.gather(*(self._file(key) for key in wanted), return_exceptions=True)
+        read: dict[Key, File] = {}
+        for key, file in zip(wanted, files, strict=True):
+            if isinstance(file, BaseException):
+                raise file
+            read[key] = file
+        return verify(step, digest, place, read, trusted=self._keys, seen=seen)
+
+    async def act(self, act: Act[F], key: Key, user_id: str, run_id: str, *, seen: datetime | None) -> Recorded[F]:
+        """The act in a file, verified; `seen` as for `open`. Raises CustodyBroken."""
+        sealed = read_envelope(act, present(await self._file(key), f"{act.name}: statement"))
+        statement = read_act(act, sealed.payload)
+        at = read_time(statement.common.at, act)
+        if seen is None:
+            check_unwitnessed(act, sealed, self._keys, at)
+        else:
+            check_signer(act, sealed, self._keys, seen)
+        await self._fits(act, statement, Place(user_id, run_id))
+        fields = statement.fields
+        assert isinstance(fields, act.fields)
+        [subject] = statement.subjects
+        return Recorded(
+            digest_of(sealed.payload),
+            statement.common,
+            fields,
+            (subject.name, subject.digest.sha256),
+            at,
+            sealed.keyid,
+        )
+
+    async def _fits(self, act: Act[F], statement: Statement[ActCommon], place: Place) -> None:
+        """An owner that is lost or erased leaves nothing to compare with."""
+        common = statement.common
+        if common.run != place.run:
+            raise CustodyBroken(f"{act.name}: statement is of another run")
+        if len(statement.subjects) != 1:
+            raise CustodyBroken(f"{act.name}: statement is about other files")
+        file = await self._file(place.owner)
+        if isinstance(file, bytes) and common.owner not in {None, digest_of(file)}:
+            raise CustodyBroken(f"{act.name}: owner differs", expected=digest_of(file), found=common.owner)
+
+    async def _owner(self, place: Place) -> tuple[Owner, str]:
+        file = present(await self._file(place.owner), "owner")
+        owner = read_owner(file)
+        check_owner(owner, place)
+        return owner, digest_of(file)
+
+    async def _file(self, key: Key) -> File:
+        try:
+            return await self._objects.get(key, limit=_LIMIT)
+        except ObjectMissing:
+            return Absent.MISSING
+        except ObjectTooLarge:
+            return Absent.TOO_LARGE
+
+
+def check_attempt(step: Step[F, M], attempt: int) -> None:
+    """Raises ValueError for an attempt that the step does not count."""
+    if attempt != attempts(step, attempt):
+        raise ValueError(f"{step.name}: attempts are counted from the training on, before it is 1")
