@@ -49,6 +49,16 @@ async def test_a_model_has_a_link_to_its_weights(world: World) -> None:
     assert foreign.status_code == 404
 
 
+async def test_a_row_that_names_another_users_weights_leads_nowhere(world: World) -> None:
+    model, theirs = await published(world), f"users/acme.u2/models/{new_id()}/1-3/lora.safetensors"
+    (world.folder / theirs).parent.mkdir(parents=True)
+    (world.folder / theirs).write_bytes(CONTENT)
+    async with world.service.bus.rows.reading("acme.u1") as connection:
+        await connection.execute("update model set store_key = $1", theirs)
+    answer = await world.http.get(f"/v1/users/u1/models/{model}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
 async def test_a_withdrawn_model_has_none(world: World) -> None:
     model = await published(world)
     shown = (await world.http.get(f"/v1/users/u1/models/{model}")).json()

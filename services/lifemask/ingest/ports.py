@@ -216,8 +216,8 @@ class CallbackTarget:
 class Links(Protocol):
     """Expiring links: one object or one callback, for one purpose, until a time."""
 
-    def weights(self, store_key: str, expires_at: datetime) -> str:
-        """URL of published weights."""
+    def weights(self, user_id: str, model: Model, expires_at: datetime) -> str:
+        """URL of the weights of the user's model. Raises LinkUnknown when what is stored of it names other ones."""
 
     def callback(self, token: str, now: datetime) -> CallbackTarget:
         """The training attempt that a callback link names. Raises LinkUnknown or LinkExpired."""

@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Final
 
-from lifemask.ingest.ports import CallbackTarget, Download, LinkExpired, LinkUnknown
-from lifemask.objects.keys import Key
+import structlog
+
+from lifemask.ingest.ports import CallbackTarget, Download, LinkExpired, LinkUnknown, Model
+from lifemask.objects.keys import BadKey, Key, published
 from lifemask.objects.port import ObjectMissing, ObjectStore
 from lifemask.objects.tokens import BadToken, Ticket, Tokens
 
+_LOG: Final = structlog.get_logger(__name__)
 _LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
 _MEDIA_TYPE: Final = "application/octet-stream"
 
@@ -21,8 +24,13 @@ class TokenLinks:
         self._tokens = tokens
         self._base = public_url.rstrip("/")
 
-    def weights(self, store_key: str, expires_at: datetime) -> str:
-        return f"{self._base}/v1/objects/{self._tokens.mint(store_key, 'weights', expires_at)}"
+    def weights(self, user_id: str, model: Model, expires_at: datetime) -> str:
+        try:
+            key = published(user_id, model.id, model.store_key)
+        except BadKey:
+            _LOG.error("foreign_weights", model=model.id, run=model.run_id)
+            raise LinkUnknown from None
+        return f"{self._base}/v1/objects/{self._tokens.mint(key, 'weights', expires_at)}"
 
     def callback(self, token: str, now: datetime) -> CallbackTarget:
         ticket = self._open(token, now)

@@ -14,7 +14,7 @@ from lifemask.ingest.domain.photos import Shown
 from lifemask.ingest.http.auth import SECURED, Owner, TheOffice, answers
 from lifemask.ingest.http.bodies import documented, read_json
 from lifemask.ingest.http.runs import Cursor, Limit
-from lifemask.ingest.ports import Model
+from lifemask.ingest.ports import LinkUnknown, Model
 
 router: Final = APIRouter(prefix="/v1/users/{user}", tags=["users"])
 
@@ -99,7 +99,7 @@ async def model(office: TheOffice, owner: Owner, model: Annotated[str, Path(patt
     """One model with an expiring link to its weights."""
     if (found := await office.runs.model(owner, model)) is None:
         raise NotFound
-    return _fetchable(office, found)
+    return _fetchable(office, owner, found)
 
 
 @router.put("/contact", status_code=204, openapi_extra=SECURED | documented(Contact), responses=answers(401, 413, 422))
@@ -114,11 +114,14 @@ def _shown(model: Model) -> PublishedModel:
     return PublishedModel.model_validate(_fields(model))
 
 
-def _fetchable(office: Office, model: Model) -> FetchableModel:
+def _fetchable(office: Office, owner: str, model: Model) -> FetchableModel:
     if model.revoked is not None:
         return FetchableModel.model_validate(_fields(model))
     expires_at = office.clock() + office.limits.link_life
-    url = office.links.weights(model.store_key, expires_at)
+    try:
+        url = office.links.weights(owner, model, expires_at)
+    except LinkUnknown:
+        raise NotFound(model.run_id) from None
     return FetchableModel.model_validate(_fields(model) | {"weights_url": url, "weights_url_expires_at": expires_at})
 
 
