@@ -13,8 +13,8 @@ from tests.doors.upstream import USER, Upstream
 from tests.ingest.world import OTHER_AUTH, World, about, photo
 
 from lifemask.contracts import ModelReady, PhotoReceived, RunAccepted
-from lifemask.custody import Chain
 from lifemask.custody.steps import UPLOAD
+from lifemask.testkit.custody import AllServices
 
 Json = dict[str, Any]
 
@@ -59,7 +59,7 @@ async def test_files_at_targets_become_a_sealed_run(world: World, upstream: Upst
     (accepted,) = [fact for fact in facts if isinstance(fact, RunAccepted)]
     assert (accepted.photos, accepted.door) == (12, "presigned")
     assert len([fact for fact in facts if isinstance(fact, PhotoReceived)]) == 12
-    link = await Chain(upstream.objects).open(UPLOAD, accepted.statement, USER, run)
+    link = await AllServices(upstream.objects).open(UPLOAD, accepted.statement, USER, run)
     assert sorted(each.id for each in link.manifest.photos) == sorted(target["photo_id"] for target in given)
     assert upstream.incoming == []
 

@@ -8,6 +8,7 @@ import httpx
 
 from lifemask.bus.service import Bus, Service, open_bus
 from lifemask.contracts import Stage
+from lifemask.custody import Chain, Refusals, refusing
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.adapters.apps import AppsFile
 from lifemask.ingest.adapters.archives import TokenArchives
@@ -42,9 +43,10 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
         sweeping(objects, timedelta(days=settings.incoming_days)),
         open_bus("ingest", Stage.REQUEST, settings) as bus,
     ):
+        chain = Chain(objects, bus.signer, bus.trust)
         office = _office(settings, objects, http, web, bus)
         yield bus.serve(
-            HANDLERS,
+            refusing(HANDLERS, Refusals(objects, chain)),
             app=create_app(office, settings.cors_origins),
             guard=gate(office.apps),
             outsiders=signers(office.apps),
@@ -76,7 +78,7 @@ def _office(
         web=web,
         names=StoredNames(objects, bus.rows),
         papers=StoredPapers(objects),
-        custody=UploadCustody(objects),
+        custody=UploadCustody(Chain(objects, bus.signer, bus.trust)),
         links=TokenLinks(objects, tokens, settings.public_url),
         archives=TokenArchives(objects, tokens),
         secrets=ReplicateSecrets(http),
