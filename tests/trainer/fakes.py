@@ -7,18 +7,21 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from lifemask.bus.outcomes import Retryable
-from lifemask.contracts import Digest, Failure, FailureCode, TrainingParameters
+from lifemask.contracts import DatasetSealed, Digest, Failure, FailureCode
 from lifemask.trainer.domain.attempt import (
     Adopt,
     Advance,
+    ArchiveAddress,
     Attempt,
     AttemptId,
     Bill,
     Book,
     Claim,
+    CloseCount,
+    CopyFailed,
     Doubt,
     End,
-    FetchFailed,
+    Fetched,
     Intend,
     KnownTraining,
     ListedClean,
@@ -46,7 +49,9 @@ POLICY = Policy(
     looks=Pace(2 * SECOND, 1.5, 30 * SECOND),
     reconciles=Pace(5 * SECOND, 2, 300 * SECOND),
     watches=Pace(2 * SECOND, 2, 1800 * SECOND),
-    fetches=3,
+    copies=3,
+    records=4,
+    failure_records=2,
 )
 
 
@@ -59,6 +64,7 @@ class InMemoryAttempts:
     now: datetime = START
     rows: dict[AttemptId, Attempt] = field(default_factory=dict)
     bills: dict[str, Bill] = field(default_factory=dict)
+    closed: set[AttemptId] = field(default_factory=set)
 
     async def of_run(self, user_id: str, run_id: str) -> Sequence[Attempt]:
         return sorted((row for key, row in self.rows.items() if key[:2] == (user_id, run_id)), key=lambda row: row.id)
@@ -92,8 +98,14 @@ class InMemoryAttempts:
                 self._change(key, percent=max(percent, self.rows[key].percent))
             case ListedClean(id=key):
                 self._change(key, clean_listings=self.rows[key].clean_listings + 1)
-            case FetchFailed(id=key):
+            case Fetched(id=key) if key not in self.closed:
                 self._change(key, fetches=self.rows[key].fetches + 1)
+            case Fetched():
+                pass
+            case CloseCount(id=key):
+                self.closed.add(key)
+            case CopyFailed(id=key):
+                self._change(key, copy_failures=self.rows[key].copy_failures + 1)
             case Book(id=key, bill=bill):
                 self._book(key, bill)
             case _:
@@ -223,25 +235,28 @@ class InMemoryChain:
     unsealed: Failure | None = None
     sealed: list[tuple[str, datetime]] = field(default_factory=list)
 
-    async def prove(
-        self, user_id: str, run_id: str, statement: Digest, parameters: TrainingParameters
-    ) -> Dataset | Failure:
-        return self.problem or Dataset(statement, f"users/{user_id}/runs/{run_id}/archive/1.zip", "TOK")
+    async def prove(self, event: DatasetSealed, seen: datetime) -> Dataset | Failure:
+        key = f"users/{event.user_id}/runs/{event.run_id}/archive/1.zip"
+        return self.problem or Dataset(event.statement, key, "d" * 64, 61_000_000, "TOK")
 
     async def seal_training(self, attempt: Attempt, dataset: Dataset, at: datetime) -> Digest | Failure:
         self.sealed.append(("training", at))
         return self.unsealed or DIGEST
 
     async def seal_weights(
-        self, attempt: Attempt, training: Training, copied: Copied, at: datetime
+        self, attempt: Attempt, training: Training, copied: Copied, at: datetime, *, seen: datetime
     ) -> Digest | Failure:
         self.sealed.append(("weights", at))
         return self.unsealed or "c" * 64
 
 
+@dataclass
 class InMemoryAddresses:
-    def archive(self, key: str, expires_at: datetime) -> str:
-        return f"https://lifemask.test/v1/objects/{key.replace('/', '_')}_{int(expires_at.timestamp())}"
+    gateway: bool = True
+
+    async def archive(self, attempt: AttemptId, dataset: Dataset, expires_at: datetime) -> ArchiveAddress:
+        name = f"{dataset.archive_key.replace('/', '_')}_{attempt.number}_{int(expires_at.timestamp())}"
+        return ArchiveAddress(f"https://lifemask.test/v1/objects/{name}", self.gateway)
 
     def callback(self, attempt: AttemptId, expires_at: datetime) -> str | None:
         return f"https://lifemask.test/v1/callbacks/replicate/{attempt.number}"

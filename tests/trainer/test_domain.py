@@ -13,8 +13,17 @@ from hypothesis import strategies as st
 from tests.trainer.fakes import POLICY, SECOND
 
 from lifemask.contracts import TrainingParameters, new_id
-from lifemask.trainer.domain.attempt import MOVES, OVER, Attempt, AttemptId, KnownTraining, State, sources
-from lifemask.trainer.domain.planning import new_attempt
+from lifemask.trainer.domain.attempt import (
+    MOVES,
+    OVER,
+    ArchiveAddress,
+    Attempt,
+    AttemptId,
+    KnownTraining,
+    State,
+    sources,
+)
+from lifemask.trainer.domain.planning import expiry, new_attempt, waits_for_record
 from lifemask.trainer.domain.policy import Pace
 from lifemask.trainer.domain.training import (
     Answer,
@@ -168,21 +177,41 @@ def test_an_attempt_is_never_left_for_a_state_before() -> None:
 
 
 def attempt(**changes: Any) -> Attempt:
+    number = changes.pop("number", 1)
     made = new_attempt(
-        AttemptId("acme.anna", new_id(), changes.pop("number", 1)),
+        AttemptId("acme.anna", new_id(), number),
         dataset="a" * 64,
         archive_key="k",
         parameters=TrainingParameters(),
         at=AT,
-        address=lambda key, expires_at: f"https://x.test/{key}/{expires_at.timestamp():.0f}",
+        address=ArchiveAddress(f"https://x.test/{number}", gateway=True),
+        expires_at=expiry(AT, POLICY.url_life, number),
         policy=POLICY,
     )
     return replace(made, **changes)
 
 
-def test_no_two_attempts_have_one_path() -> None:
-    assert len({attempt(number=number).archive_path for number in range(1, 10)}) == 9
-    assert attempt().archive_path == attempt().archive_path
+def test_no_two_attempts_expire_together() -> None:
+    assert len({attempt(number=number).plan.url_expires_at for number in range(1, 10)}) == 9
+
+
+@pytest.mark.parametrize(
+    ("gateway", "fetches", "fate", "waits"),
+    [
+        (True, 0, Fate.SUCCEEDED, POLICY.records),
+        (True, 0, Fate.FAILED, POLICY.failure_records),
+        (True, 0, Fate.STOPPED, 0),
+        (True, 0, Fate.OPEN, 0),
+        (True, 1, Fate.SUCCEEDED, 0),
+        (True, 2, Fate.FAILED, 0),
+        (False, 0, Fate.SUCCEEDED, 0),
+        (False, 0, Fate.FAILED, 0),
+    ],
+)
+def test_how_long_a_record_is_waited_for(*, gateway: bool, fetches: int, fate: Fate, waits: int) -> None:
+    made = attempt(fetches=fetches)
+    made = replace(made, plan=replace(made.plan, gateway=gateway))
+    assert waits_for_record(made, fate, POLICY) == waits
 
 
 BEFORE, AFTER = AT + timedelta(hours=1), AT + timedelta(hours=25)

@@ -9,7 +9,15 @@ from tests.trainer.fakes import POLICY, SECOND, START, ClaimLost, progress
 from tests.trainer.world import World, failure_of, kinds
 
 from lifemask.bus.outcomes import Misconfigured, Retryable
-from lifemask.contracts import Failure, FailureCode, RunStalled, TrainingStarted, TrainingSucceeded
+from lifemask.contracts import (
+    ArchiveRefusal,
+    Failure,
+    FailureCode,
+    RunStalled,
+    Stage,
+    TrainingStarted,
+    TrainingSucceeded,
+)
 from lifemask.trainer.domain.attempt import State
 from lifemask.trainer.domain.training import Answer
 
@@ -19,9 +27,11 @@ def world() -> World:
     return World()
 
 
-async def running(world: World) -> World:
+async def running(world: World, *, fetched: bool = True) -> World:
     await world.handle(world.sealed)
     assert world.attempt.state is State.RUNNING
+    if fetched:
+        await world.handle(world.fetched())
     return world
 
 
@@ -232,7 +242,7 @@ async def test_weights_are_copied_and_sealed(world: World) -> None:
     ],
 )
 async def test_an_end_without_weights_fails_the_run(world: World, status: str, code: str, state: State) -> None:
-    await running(world)
+    await running(world, fetched=status != "aborted")
     world.trainings.set("t0", status)
     failed = failure_of(await world.fire())
     assert (failed.failure.code, failed.cost_usd, world.attempt.state) == (code, "0.0000", state)
@@ -250,8 +260,8 @@ async def test_broken_transfers_are_repeated_within_bounds(world: World) -> None
     await running(world)
     world.trainings.succeed("t0")
     world.weights.results = [Retryable(FailureCode.PROVIDER_UNAVAILABLE) for _ in range(3)]
-    assert kinds(await world.fire()) == ["FetchFailed", "Look"]
-    assert kinds(await world.fire()) == ["FetchFailed", "Look"]
+    assert kinds(await world.fire()) == ["CopyFailed", "Look"]
+    assert kinds(await world.fire()) == ["CopyFailed", "Look"]
     assert failure_of(await world.fire()).failure.code == "weights_unavailable"
 
 
@@ -261,7 +271,7 @@ async def test_trouble_of_our_own_store_does_not_count_against_the_provider(worl
     world.weights.results = [Retryable(FailureCode.STORE_UNAVAILABLE)]
     with pytest.raises(Retryable):
         await world.fire()
-    assert world.attempt.fetches == 0
+    assert world.attempt.copy_failures == 0
 
 
 async def test_a_look_at_an_absent_provider_comes_again(world: World) -> None:
@@ -376,3 +386,95 @@ async def test_a_training_gone_from_the_provider_is_closed_when_its_url_expired(
         if world.reminders:
             await world.fire()
     assert (world.attempt.state, world.attempts.bills["t0"].ended_as) == (State.CANCELED, "gone")
+
+
+async def test_verified_fetches_are_counted_for_the_statement(world: World) -> None:
+    await running(world)
+    assert kinds(await world.handle(world.fetched())) == ["Fetched"]
+    assert world.attempt.fetches == 2
+    world.trainings.succeed("t0")
+    await world.fire()
+    assert await world.handle(world.fetched()) == []
+    assert (world.attempt.state, world.attempt.fetches) == (State.SUCCEEDED, 2)
+
+
+@pytest.mark.parametrize("why", list(ArchiveRefusal))
+async def test_a_withheld_archive_ends_the_run_and_stops_the_training(world: World, why: ArchiveRefusal) -> None:
+    await running(world, fetched=False)
+    failed = failure_of(await world.handle(world.fetched(why)))
+    assert (failed.failure.code, failed.stage) == ("custody_broken", Stage.TRAIN)
+    assert "archive" in failed.failure.what
+    assert kinds(await world.fire(1)) == ["End", "Watch"]
+    assert world.trainings.held["t0"].status == "canceled"
+    assert await world.handle(world.fetched(why)) == []
+
+
+async def test_a_withheld_archive_ends_the_run_also_after_a_true_fetch_and_a_lost_answer(world: World) -> None:
+    world.trainings.answers = [(Answer.LOST, True)]
+    await world.handle(world.sealed)
+    await world.handle(world.fetched())
+    assert failure_of(await world.handle(world.fetched(ArchiveRefusal.OTHER_BYTES))).failure.code == "custody_broken"
+    watch = next(i for i, each in enumerate(world.reminders) if kinds([each]) == ["Watch"])
+    assert kinds(await world.fire(watch)) == ["Adopt", "End", "Watch"]
+
+
+async def test_fetches_of_what_is_not_ours_do_nothing(world: World) -> None:
+    assert await world.handle(world.fetched(ArchiveRefusal.MISSING)) == []
+    await running(world)
+    assert await world.handle(world.fetched(ArchiveRefusal.MISSING, attempt=2)) == []
+
+
+async def test_a_success_without_a_fetch_is_looked_at_again_and_then_believed_no_more(world: World) -> None:
+    await running(world, fetched=False)
+    world.trainings.succeed("t0")
+    delays = []
+    for _ in range(4):
+        assert kinds(await world.fire()) == ["Look"]
+        delays.append(world.reminders[0].after.total_seconds())
+        assert await world.handle(world.callback("t0")) == []
+    assert delays == [5, 10, 20, 40]
+    failed = failure_of(await world.fire())
+    assert (failed.failure.code, failed.cost_usd) == ("custody_broken", "1.0408")
+    assert (world.attempt.state, world.weights.copies) == (State.FAILED, [])
+    assert "weights" not in [what for what, _ in world.chain.sealed]
+
+
+async def test_a_record_that_comes_late_is_waited_for(world: World) -> None:
+    await running(world, fetched=False)
+    world.trainings.succeed("t0")
+    await world.fire()
+    await world.handle(world.fetched())
+    assert kinds(await world.fire()) == ["End", "TrainingSucceeded"]
+
+
+async def test_a_training_that_failed_on_our_refusal_is_our_failure(world: World) -> None:
+    await running(world, fetched=False)
+    world.trainings.set("t0", "failed")
+    assert kinds(await world.fire()) == ["Look"]
+    refused = world.fetched(ArchiveRefusal.OTHER_BYTES)
+    assert failure_of(await world.handle(refused)).failure.code == "custody_broken"
+
+
+async def test_a_training_that_failed_before_it_fetched_is_the_providers_failure(world: World) -> None:
+    await running(world, fetched=False)
+    world.trainings.set("t0", "failed")
+    assert [kinds(await world.fire()) for _ in range(2)] == [["Look"], ["Look"]]
+    assert failure_of(await world.fire()).failure.code == "training_failed"
+
+
+async def test_presigned_archives_are_trained_on_without_a_record(world: World) -> None:
+    world.addresses.gateway = False
+    await running(world, fetched=False)
+    world.trainings.succeed("t0")
+    assert kinds(await world.fire()) == ["End", "TrainingSucceeded"]
+    assert world.attempt.fetches == 0
+
+
+async def test_weights_sealed_again_after_a_crash_say_the_same_count(world: World) -> None:
+    await running(world)
+    world.trainings.succeed("t0")
+    later = world.reminders.pop(0)
+    await world.handle(later.message, finishes=False)
+    await world.handle(world.fetched())
+    await world.handle(later.message)
+    assert (world.attempt.state, world.attempt.fetches) == (State.SUCCEEDED, 1)

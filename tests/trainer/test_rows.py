@@ -24,9 +24,11 @@ from lifemask.trainer.domain.attempt import (
     Book,
     Change,
     Claim,
+    CloseCount,
+    CopyFailed,
     Doubt,
     End,
-    FetchFailed,
+    Fetched,
     Intend,
     ListedClean,
     Plan,
@@ -44,6 +46,7 @@ PLAN = Plan(
     archive_key="users/x/archive/1.zip",
     archive_url="https://lifemask.test/v1/objects/abc",
     url_expires_at=datetime(2026, 1, 3, tzinfo=UTC),
+    gateway=True,
     steps=1000,
     rank=16,
     learning_rate="0.0001",
@@ -188,9 +191,15 @@ async def test_further_trainings_are_kept_apart(table: Table) -> None:
 
 async def test_counts_and_progress_grow(table: Table) -> None:
     await in_state(table, State.RUNNING)
-    await table.write(Advance(ONE, 40), Advance(ONE, 20), ListedClean(ONE, START), FetchFailed(ONE), FetchFailed(ONE))
+    await table.write(Advance(ONE, 40), Advance(ONE, 20), ListedClean(ONE, START), CopyFailed(ONE), CopyFailed(ONE))
     attempt = await table.attempt()
-    assert (attempt.percent, attempt.clean_listings, attempt.fetches) == (40, 1, 2)
+    assert (attempt.percent, attempt.clean_listings, attempt.copy_failures) == (40, 1, 2)
+
+
+async def test_fetches_are_counted_until_the_count_is_closed(table: Table) -> None:
+    await in_state(table, State.RUNNING)
+    await table.write(Fetched(ONE), Fetched(ONE), CloseCount(ONE), Fetched(ONE), CloseCount(ONE))
+    assert (await table.attempt()).fetches == 2
 
 
 async def test_stopping_a_run_stops_all_its_attempts(table: Table) -> None:

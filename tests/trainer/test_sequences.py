@@ -13,6 +13,7 @@ from tests.trainer.fakes import ClaimLost, InMemoryAttempts
 from tests.trainer.world import World, kinds
 
 from lifemask.bus.outcomes import Misconfigured, Retryable
+from lifemask.contracts import ArchiveRefusal
 from lifemask.contracts.event import Baton
 from lifemask.trainer.domain.attempt import Attempt, State
 from lifemask.trainer.domain.training import Answer, Fate
@@ -94,6 +95,11 @@ class Trainer(RuleBasedStateMachine):
         training = data.draw(st.sampled_from(sorted(self.world.trainings.held)))
         self._handle(self.world.handle(self.world.callback(training)))
 
+    @precondition(lambda self: self.world.trainings.held)
+    @rule(refused=st.sampled_from([None, None, None, ArchiveRefusal.OTHER_BYTES]))
+    def archive_fetched(self, refused: ArchiveRefusal | None) -> None:
+        self._handle(self.world.handle(self.world.fetched(refused)))
+
     @precondition(lambda self: any(each.fate is Fate.OPEN for each in self.world.trainings.held.values()))
     @rule(data=st.data(), status=st.sampled_from(["succeeded", "failed", "aborted"]))
     def provider_ends(self, data: Any, status: str) -> None:
@@ -120,6 +126,11 @@ class Trainer(RuleBasedStateMachine):
     def one_end(self) -> None:
         ends = [event for event in self.world.events if event.baton in {Baton.ENDS, Baton.PASSES}]
         assert len(ends) <= 1
+
+    @invariant()
+    def nothing_is_sealed_unfetched(self) -> None:
+        if "weights" in {what for what, _ in self.world.chain.sealed}:
+            assert self.world.attempt.fetches
 
     def teardown(self) -> None:
         """The provider is well again and the run ends: then everything at the provider is over and booked."""

@@ -1,9 +1,10 @@
 """The trainer as it is wired, on PostgreSQL, a store and a provider on the wire; only the broker is left out."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.trainer.chain import seal_dataset
 
 from lifemask.bus.service import Service
 from lifemask.contracts import (
+    ArchiveFetched,
     DatasetSealed,
     Event,
     RunCancelRequested,
@@ -30,17 +32,17 @@ from lifemask.contracts import (
     TrainingCallbackReceived,
     TrainingSucceeded,
 )
-from lifemask.custody import Chain
 from lifemask.custody.steps import WEIGHTS
 from lifemask.objects import keys, open_objects
-from lifemask.objects.keys import Key
+from lifemask.objects.archives import SealedArchive, archive_of
 from lifemask.objects.port import ObjectStore
 from lifemask.objects.tokens import Tokens, load_secret
 from lifemask.sandbox.listening import listen, serving
 from lifemask.sandbox.server import SandboxUrls, running_sandbox
+from lifemask.testkit.custody import AllServices
 from lifemask.testkit.events import a_run, an_event
-from lifemask.testkit.outbox import said
 from lifemask.testkit.keys import write_keys
+from lifemask.testkit.outbox import said
 from lifemask.trainer.settings import TrainerSettings
 from lifemask.trainer.wiring import trainer
 
@@ -59,16 +61,26 @@ class Plant:
     web: httpx.AsyncClient
     settings: TrainerSettings
     run: dict[str, str]
+    gateway: "Gateway"
+
+    async def hears_of_fetches(self) -> None:
+        """What the gateway told since the last time."""
+        while self.gateway.fetches:
+            sealed = self.gateway.fetches.pop(0)
+            user_id, run_id = sealed.owner
+            told = {"user_id": user_id, "run_id": run_id, "attempt": sealed.attempt, "bytes": sealed.bytes}
+            await self.receives(an_event(ArchiveFetched, **told))
 
     async def receives(self, *events: Event) -> None:
         await self.service.intake.store([record(event) for event in events])
 
     async def seals(self) -> None:
+        archive = twelve_photos()
         statement = await seal_dataset(
-            self.objects, **self.run_ids, request=REQUEST, archive=twelve_photos(), names=NAMES, at=AT
+            self.objects, **self.run_ids, request=REQUEST, archive=archive, names=NAMES, at=AT
         )
-        parameters = REQUEST.parameters
-        await self.receives(an_event(DatasetSealed, **self.run, statement=statement, parameters=parameters))
+        told = {"statement": statement, "parameters": REQUEST.parameters, "photos": len(NAMES), "bytes": len(archive)}
+        await self.receives(an_event(DatasetSealed, **self.run, **told))
 
     @property
     def run_ids(self) -> dict[str, Any]:
@@ -76,6 +88,7 @@ class Plant:
 
     async def turns(self) -> None:
         """Reminders are due now, ended runs end, every lane gets a turn."""
+        await self.hears_of_fetches()
         await self.service.bus.pool.execute("update reminder set due_at = now() where due_at < now() + interval '1 h'")
         await self.service.ender.end(self.run["user_id"], self.run["run_id"])
         await self.service.timer.step()
@@ -120,15 +133,18 @@ class Plant:
 
 @dataclass
 class Gateway:
-    """What ingest serves to the provider: archives by token. Callbacks are lost."""
+    """What ingest serves to the provider: archives by token, each fetch noted. Callbacks are lost."""
 
     objects: ObjectStore
     tokens: Tokens
+    fetches: list[SealedArchive] = field(default_factory=list)
 
     async def archive(self, request: Request) -> Response:
-        ticket = self.tokens.open(request.path_params["token"], datetime.now(UTC))
-        assert ticket.purpose == "archive"
-        return Response(await self.objects.get(Key(ticket.key), limit=10_000_000))
+        sealed = archive_of(self.tokens.open(request.path_params["token"], datetime.now(UTC)))
+        content = await self.objects.get(sealed.key, limit=10_000_000)
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (sealed.bytes, sealed.sha256)
+        self.fetches.append(sealed)
+        return Response(content)
 
     async def callback(self, request: Request) -> Response:
         assert self.tokens.open(request.path_params["token"], datetime.now(UTC)).purpose == "callback"
@@ -160,7 +176,7 @@ async def planted(folder: Path, database: str) -> AsyncIterator[Plant]:
             Route("/v1/callbacks/replicate/{token}", gateway.callback, methods=["POST"]),
         ]
         async with serving((Starlette(routes=routes), sock)), trainer(settings) as service:
-            yield Plant(service, objects, urls, web, settings, a_run())
+            yield Plant(service, objects, urls, web, settings, a_run(), gateway)
 
 
 @pytest.fixture
@@ -177,8 +193,8 @@ async def test_from_a_sealed_dataset_to_sealed_weights(plant: Plant) -> None:
     user, run = plant.run["user_id"], plant.run["run_id"]
     weights = await plant.objects.get(keys.weights(user, run, 1), limit=1_000_000)
     assert len(weights) == done.bytes
-    link = await Chain(plant.objects).open(WEIGHTS, done.statement, user, run)
-    assert (link.fields.echo, link.fields.training) == ("matched", done.training)
+    link = await AllServices(plant.objects).open(WEIGHTS, done.statement, user, run)
+    assert (link.fields.echo, link.fields.training, link.fields.fetches) == ("matched", done.training, 1)
     assert await plant.value("select state from attempt") == "succeeded"
     await plant.books_balance()
 
@@ -286,6 +302,8 @@ async def test_a_callback_is_quicker_than_the_look(plant: Plant) -> None:
         return bool((await plant.trainings())[0]["is_over"])
 
     await until(is_over)
+    await plant.hears_of_fetches()
+    await plant.service.worker.step()
     await plant.receives(an_event(TrainingCallbackReceived, **plant.run, training=training["id"], attempt=1))
     await plant.service.worker.step()
     assert await plant.kinds() == ["TrainingStarted", "TrainingSucceeded"]

@@ -15,7 +15,15 @@ from tests.trainer.fakes import (
 )
 
 from lifemask.bus.outcomes import Keep, Later, Outcome, Reminder, RunEnded
-from lifemask.contracts import DatasetSealed, Event, RunCanceled, RunFailed, TrainingCallbackReceived
+from lifemask.contracts import (
+    ArchiveFetched,
+    ArchiveRefusal,
+    DatasetSealed,
+    Event,
+    RunCanceled,
+    RunFailed,
+    TrainingCallbackReceived,
+)
 from lifemask.contracts.event import Baton
 from lifemask.testkit.events import a_run, an_event
 from lifemask.testkit.stepping import step
@@ -52,6 +60,7 @@ class World:
     trainings: InMemoryTrainings = field(default_factory=InMemoryTrainings)
     weights: InMemoryWeights = field(default_factory=InMemoryWeights)
     chain: InMemoryChain = field(default_factory=InMemoryChain)
+    addresses: InMemoryAddresses = field(default_factory=InMemoryAddresses)
     policy: Policy = POLICY
     run: dict[str, str] = field(default_factory=a_run)
     reminders: list[Later] = field(default_factory=list)
@@ -71,6 +80,9 @@ class World:
     def callback(self, training: str, attempt: int = 1) -> TrainingCallbackReceived:
         return an_event(TrainingCallbackReceived, **self.run, training=training, attempt=attempt)
 
+    def fetched(self, refused: ArchiveRefusal | None = None, attempt: int = 1) -> ArchiveFetched:
+        return an_event(ArchiveFetched, **self.run, refused=refused, attempt=attempt)
+
     def id(self, number: int = 1) -> AttemptId:
         return AttemptId(self.run["user_id"], self.run["run_id"], number)
 
@@ -88,7 +100,7 @@ class World:
                 trainings=self.trainings,
                 weights=self.weights,
                 chain=self.chain,
-                addresses=InMemoryAddresses(),
+                addresses=self.addresses,
                 policy=self.policy,
             )
         except RunOver:

@@ -9,18 +9,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from lifemask.contracts import Digest, Failure, TrainingParameters
-from lifemask.trainer.domain.attempt import Attempt, AttemptId
+from lifemask.contracts import DatasetSealed, Digest, Failure
+from lifemask.trainer.domain.attempt import ArchiveAddress, Attempt, AttemptId
 from lifemask.trainer.domain.training import Listing, Reply, Training
 from lifemask.trainer.domain.weights import Copied
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset whose chain holds and whose archive was hashed again. `trigger_word` is the one the person sealed."""
+    """A dataset whose chain holds and whose archive was hashed again. `trigger_word` is the one the person sealed.
+
+    `archive_sha256` and `archive_bytes` are what the dataset statement says of the archive.
+    """
 
     statement: Digest
     archive_key: str
+    archive_sha256: Digest
+    archive_bytes: int
     trigger_word: str
 
 
@@ -47,21 +52,21 @@ class Attempts(Protocol):
 class Chain(Protocol):
     """The run's chain of custody."""
 
-    async def prove(
-        self, user_id: str, run_id: str, statement: Digest, parameters: TrainingParameters
-    ) -> Dataset | Failure:
-        """Verifies every statement down to the upload and hashes the archive's bytes again.
-
-        `parameters` must be those that the person sealed with the upload.
+    async def prove(self, event: DatasetSealed, seen: datetime) -> Dataset | Failure:
+        """Verifies every statement down to the upload and hashes the archive's bytes again; `seen` is when the event
+        came. Its parameters must be those that the person sealed with the upload, its counts those of the statement.
         """
 
     async def seal_training(self, attempt: Attempt, dataset: Dataset, at: datetime) -> Digest | Failure:
         """Seals what will be asked of the provider, before it is asked. The same again gives the same digest."""
 
     async def seal_weights(
-        self, attempt: Attempt, training: Training, copied: Copied, at: datetime
+        self, attempt: Attempt, training: Training, copied: Copied, at: datetime, *, seen: datetime
     ) -> Digest | Failure:
-        """Seals the weights that were copied out, and whether the provider's captions bore our names."""
+        """Seals the weights that were copied out, and whether the provider's captions bore our names.
+
+        `at` is the same whatever message brings the news; `seen` is when this one came.
+        """
 
 
 class Trainings(Protocol):
@@ -94,10 +99,10 @@ class Weights(Protocol):
 
 
 class Addresses(Protocol):
-    """Expiring addresses at which the provider reaches us. Equal arguments give equal addresses."""
+    """Expiring addresses at which the provider reaches us."""
 
-    def archive(self, key: str, expires_at: datetime) -> str:
-        """Where the archive is fetched."""
+    async def archive(self, attempt: AttemptId, dataset: Dataset, expires_at: datetime) -> ArchiveAddress:
+        """Where the archive is fetched: as it was sealed, and nothing else."""
 
     def callback(self, attempt: AttemptId, expires_at: datetime) -> str | None:
         """Where an attempt's callback goes; None when our address is one the provider will not call."""

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -32,6 +32,10 @@ class TrainerSettings(ServiceSettings):
     )
     """Which version of it: pinned, so that a training is what its statement says."""
 
+    photos_min: int = Field(default=12, ge=1)
+    """Photos without which nothing is paid: the product's rule, which ingest, image-validator and packager have
+    checked before."""
+
     price_per_second: Decimal = Field(default=Decimal("0.001525"), ge=0)
     """US dollars: one H100 by the provider's price list."""
     seconds_per_step: Decimal = Field(default=Decimal("0.682"), gt=0)
@@ -47,6 +51,16 @@ class TrainerSettings(ServiceSettings):
     """How far the provider's clock may be off."""
     archive_url_hours: float = Field(default=24, gt=0, le=168)
     """Life of the archive's address: time in the provider's queue and some hours more."""
+    archive_urls: Literal["gateway", "presigned"] = "gateway"
+    """How the provider fetches the archive. `gateway`: from ingest, which gives out the sealed bytes only and records
+    each fetch. `presigned`: straight from an S3 store that the provider can reach. Then nobody sees what is fetched:
+    an archive that is exchanged between our last look and the fetch is trained on, the weights statement says 0
+    fetches, and the address does not end with the run. Credentials that expire end the address with them."""
+    record_looks: int = Field(default=10, ge=0)
+    """How often a success is looked at again while no fetch of its archive is on record: 25 minutes in all. After that
+    the run fails, because what the training read is unknown."""
+    record_looks_failed: int = Field(default=3, ge=0)
+    """The same for a failed training: 35 seconds, for telling our own gateway's refusal from the provider's failure."""
 
     look_first: float = Field(default=2, gt=0)
     look_growth: float = Field(default=1.2, ge=1)
@@ -70,6 +84,15 @@ class TrainerSettings(ServiceSettings):
     """Longest silence within it."""
 
     @model_validator(mode="after")
+    def _store_can_presign(self) -> Self:
+        if self.archive_urls == "presigned" and not self.objects.startswith("s3://"):
+            raise ValueError(
+                "LIFEMASK_ARCHIVE_URLS=presigned needs an S3 store: set LIFEMASK_OBJECTS to s3://bucket, "
+                "or leave LIFEMASK_ARCHIVE_URLS at gateway"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _trains_within_the_deadline(self) -> Self:
         if self.archive_url_hours * 3600 < self.deadline_train:
             raise ValueError(
@@ -90,7 +113,9 @@ class TrainerSettings(ServiceSettings):
             looks=_pace(self.look_first, self.look_growth, self.look_max),
             reconciles=_pace(self.reconcile_first, 2, self.reconcile_max),
             watches=_pace(self.watch_first, 2, self.watch_max),
-            fetches=self.weight_fetches,
+            copies=self.weight_fetches,
+            records=self.record_looks,
+            failure_records=self.record_looks_failed,
         )
 
 

@@ -8,9 +8,12 @@ import structlog
 from lifemask.bus.outcomes import Misconfigured, Retryable
 from lifemask.bus.service import Service, open_bus
 from lifemask.contracts import Stage
+from lifemask.custody import Chain, Refusals, refusing
 from lifemask.objects import open_objects
+from lifemask.objects.archives import PresignedLinks
+from lifemask.objects.port import ObjectStore
 from lifemask.objects.tokens import Tokens, load_secret
-from lifemask.trainer.adapters.addresses import TokenAddresses, may_be_called
+from lifemask.trainer.adapters.addresses import PresignedAddresses, TokenAddresses, may_be_called
 from lifemask.trainer.adapters.custody import CustodyChain
 from lifemask.trainer.adapters.postgres import PostgresAttempts, write_row
 from lifemask.trainer.adapters.replicate import Account, ReplicateTrainings, open_trainings
@@ -35,13 +38,14 @@ async def trainer(settings: TrainerSettings) -> AsyncIterator[Service]:
         open_bus("trainer", Stage.TRAIN, settings) as bus,
     ):
         await _prepare(trainings)
+        chain = Chain(objects, bus.signer, bus.trust)
         yield bus.serve(
-            HANDLERS,
+            refusing(HANDLERS, Refusals(objects, chain)),
             attempts=PostgresAttempts(bus.rows),
-            chain=CustodyChain(objects),
+            chain=CustodyChain(objects, chain, settings.photos_min),
             trainings=trainings,
             weights=weights,
-            addresses=TokenAddresses(settings.public_url, Tokens(load_secret(settings.keys))),
+            addresses=_addresses(settings, objects),
             policy=settings.policy,
             writer=write_row,
             on_end=stop_run,
@@ -54,6 +58,16 @@ async def _prepare(trainings: ReplicateTrainings) -> None:
         await trainings.prepare()
     except (Retryable, Misconfigured) as problem:
         log.error("provider_not_ready", problem=str(problem))  # noqa: TRY400 - expected trouble needs no traceback
+
+
+def _addresses(settings: TrainerSettings, objects: ObjectStore) -> TokenAddresses:
+    tokens = Tokens(load_secret(settings.keys))
+    if settings.archive_urls == "gateway":
+        return TokenAddresses(settings.public_url, tokens)
+    if not isinstance(objects, PresignedLinks):
+        raise TypeError("this store signs no addresses")
+    log.warning("archives_presigned", reason="what the provider fetches is neither checked nor on record")
+    return PresignedAddresses(settings.public_url, tokens, objects)
 
 
 def _account(settings: TrainerSettings) -> Account:

@@ -1,25 +1,23 @@
 """The chain of statements before a training, and the two that the trainer seals."""
 
-import hashlib
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Final
 
-from lifemask.contracts import Digest, Failure, FailureCode, RunRequest, TrainingParameters
-from lifemask.contracts.event import ValidationError
-from lifemask.custody import Chain, CustodyBroken
+from lifemask.contracts import DatasetSealed, Digest, Failure
+from lifemask.custody import Chain, CustodyBroken, sealed_request
+from lifemask.custody.contents import ARCHIVE
+from lifemask.custody.hashing import Hashed
 from lifemask.custody.steps import DATASET, TRAINING, UPLOAD, WEIGHTS, TrainingFields, TrainingManifest, WeightsFields
 from lifemask.objects import keys
 from lifemask.objects.keys import Key
-from lifemask.objects.port import ObjectMissing, ObjectStore, ObjectTooLarge
+from lifemask.objects.port import ObjectMissing, ObjectStore
 from lifemask.trainer.domain.attempt import Attempt
 from lifemask.trainer.domain.training import Training
 from lifemask.trainer.domain.weights import Copied, echo_of
 from lifemask.trainer.ports import Dataset
 
 _PROVIDER: Final = "replicate"
-_REQUEST_LIMIT: Final = 1 << 20
-"""Bytes; a request of the contract's limits is below 20 KB."""
 _IMAGES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 """What the provider's trainer reads; it leaves a caption for each."""
 
@@ -27,19 +25,16 @@ _IMAGES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 class CustodyChain:
     """The run's chain, opened from its end."""
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, chain: Chain, photos_min: int) -> None:
         self._objects = objects
-        self._chain = Chain(objects)
+        self._chain = chain
+        self._photos_min = photos_min
 
-    async def prove(
-        self, user_id: str, run_id: str, statement: Digest, parameters: TrainingParameters
-    ) -> Dataset | Failure:
+    async def prove(self, event: DatasetSealed, seen: datetime) -> Dataset | Failure:
         try:
-            return await self._prove(user_id, run_id, statement, parameters)
+            return await self._prove(event, seen)
         except CustodyBroken as broken:
-            return Failure.of(FailureCode.CUSTODY_BROKEN, link=broken.link)
-        except ObjectMissing:
-            return Failure.of(FailureCode.OBJECT_MISSING)
+            return broken.failure(event.run_id)
 
     async def seal_training(self, attempt: Attempt, dataset: Dataset, at: datetime) -> Digest | Failure:
         plan = attempt.plan
@@ -61,31 +56,39 @@ class CustodyChain:
                 attempt=attempt.id.number,
             )
         except CustodyBroken as broken:
-            return Failure.of(FailureCode.CUSTODY_BROKEN, link=broken.link)
+            return broken.failure(attempt.id.run_id)
 
     async def seal_weights(
-        self, attempt: Attempt, training: Training, copied: Copied, at: datetime
+        self, attempt: Attempt, training: Training, copied: Copied, at: datetime, *, seen: datetime
     ) -> Digest | Failure:
         try:
-            return await self._seal_weights(attempt, training, copied, at)
+            return await self._seal_weights(attempt, training, copied, at, seen=seen)
         except CustodyBroken as broken:
-            return Failure.of(FailureCode.CUSTODY_BROKEN, link=broken.link)
+            return broken.failure(attempt.id.run_id)
 
-    async def _prove(self, user_id: str, run_id: str, statement: Digest, parameters: TrainingParameters) -> Dataset:
-        dataset = await self._chain.open(DATASET, statement, user_id, run_id)
-        request = await self._request(user_id, run_id, dataset.back(UPLOAD).manifest.request)
-        if request.parameters != parameters:
-            raise CustodyBroken("parameters differ from the sealed request")
-        key = keys.archive(user_id, run_id, 1)
-        if await self._hash(key) != dataset.manifest.archive:
-            raise CustodyBroken("archive differs from the dataset statement")
-        return Dataset(statement, key, request.trigger_word)
+    async def _prove(self, event: DatasetSealed, seen: datetime) -> Dataset:
+        user_id, run_id = event.user_id, event.run_id
+        dataset = await self._chain.open(DATASET, event.statement, user_id, run_id, seen=seen)
+        if (dataset.fields.members, dataset.fields.bytes) != (event.photos, event.bytes):
+            raise CustodyBroken("dataset: counts differ from the event")
+        if dataset.fields.members < self._photos_min:
+            raise CustodyBroken("dataset: fewer photos than a run needs")
+        request = await sealed_request(self._objects, user_id, run_id, dataset.back(UPLOAD).manifest.request)
+        if request.parameters != event.parameters:
+            raise CustodyBroken("request: parameters differ")
+        key = keys.archive(user_id, run_id, ARCHIVE)
+        digest, size = await self._hash(key)
+        if (digest, size) != (dataset.manifest.archive, dataset.fields.bytes):
+            raise CustodyBroken("archive: differs", expected=dataset.manifest.archive, found=digest)
+        return Dataset(event.statement, key, digest, size, request.trigger_word)
 
-    async def _seal_weights(self, attempt: Attempt, training: Training, copied: Copied, at: datetime) -> Digest:
+    async def _seal_weights(
+        self, attempt: Attempt, training: Training, copied: Copied, at: datetime, *, seen: datetime
+    ) -> Digest:
         mine = attempt.id
         if attempt.statement is None:
             raise CustodyBroken("training: statement is missing")
-        sealed = await self._chain.open(TRAINING, attempt.statement, mine.user_id, mine.run_id, mine.number)
+        sealed = await self._chain.open(TRAINING, attempt.statement, mine.user_id, mine.run_id, mine.number, seen=seen)
         names = [PurePosixPath(member.name) for member in sealed.back(DATASET).manifest.members]
         images = [name.stem for name in names if name.suffix.lower() in _IMAGES]
         return await self._chain.seal(
@@ -96,7 +99,7 @@ class CustodyChain:
                 training=training.id,
                 version=training.version or "",
                 bytes=copied.bytes,
-                fetches=attempt.fetches + 1,
+                fetches=attempt.fetches,
                 echo=echo_of(copied.captions, images),
             ),
             subject=copied.sha256,
@@ -105,18 +108,10 @@ class CustodyChain:
             attempt=mine.number,
         )
 
-    async def _request(self, user_id: str, run_id: str, expected: Digest) -> RunRequest:
-        """What the person chose, as it was sealed with the upload."""
+    async def _hash(self, key: Key) -> tuple[Digest, int]:
+        """SHA-256 and size of the archive as it lies there now."""
         try:
-            body = await self._objects.get(keys.request(user_id, run_id), limit=_REQUEST_LIMIT)
-            if hashlib.sha256(body).hexdigest() == expected:
-                return RunRequest.read(body)
-        except (ObjectMissing, ObjectTooLarge, ValidationError) as error:
-            raise CustodyBroken("request") from error
-        raise CustodyBroken("request")
-
-    async def _hash(self, key: Key) -> Digest:
-        found = hashlib.sha256()
-        async for chunk in self._objects.read(key):
-            found.update(chunk)
-        return found.hexdigest()
+            found = await Hashed(self._objects.read(key)).drain()
+        except ObjectMissing:
+            raise CustodyBroken("archive: missing") from None
+        return found.sha256, found.bytes

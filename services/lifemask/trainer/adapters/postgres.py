@@ -17,9 +17,11 @@ from lifemask.trainer.domain.attempt import (
     Bill,
     Book,
     Claim,
+    CloseCount,
+    CopyFailed,
     Doubt,
     End,
-    FetchFailed,
+    Fetched,
     Intend,
     KnownTraining,
     ListedClean,
@@ -36,8 +38,8 @@ Statement = tuple[str, tuple[Any, ...]]
 _MINE: Final = "where user_id = $1 and run_id = $2 and number = $3"
 _INTEND: Final = """
 insert into attempt (user_id, run_id, number, state, trainer, dataset, archive_key, archive_url, url_expires_at,
-    steps, lora_rank, learning_rate, estimated_cost_usd)
-values ($1, $2, $3, 'intended', $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    gateway, steps, lora_rank, learning_rate, estimated_cost_usd)
+values ($1, $2, $3, 'intended', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 on conflict (user_id, run_id, number) do nothing
 """
 _MOVE: Final = f"""
@@ -50,7 +52,9 @@ update attempt set state = $4, changed_at = now(),
 _STOP: Final = "update attempt set stop = true, changed_at = now() where user_id = $1 and run_id = $2 and not stop"
 _ADVANCE: Final = f"update attempt set percent = $4, changed_at = now() {_MINE} and percent < $4"  # noqa: S608 - likewise
 _LISTED: Final = f"update attempt set clean_listings = clean_listings + 1, clean_listed_at = $4 {_MINE}"  # noqa: S608
-_FETCHED: Final = f"update attempt set fetches = fetches + 1, changed_at = now() {_MINE}"  # noqa: S608 - likewise
+_FETCHED: Final = f"update attempt set fetches = fetches + 1, changed_at = now() {_MINE} and not fetches_closed"  # noqa: S608
+_CLOSED: Final = f"update attempt set fetches_closed = true, changed_at = now() {_MINE}"  # noqa: S608 - likewise
+_NOT_COPIED: Final = f"update attempt set copy_failures = copy_failures + 1, changed_at = now() {_MINE}"  # noqa: S608
 _KNOW: Final = """
 insert into provider_training (user_id, run_id, attempt, training) values ($1, $2, $3, $4)
 on conflict (user_id, training) do nothing
@@ -119,8 +123,12 @@ def _fact(row: object) -> Statement:
             return _ADVANCE, (*mine, percent)
         case ListedClean(id=mine, at=at):
             return _LISTED, (*mine, at)
-        case FetchFailed(id=mine):
+        case Fetched(id=mine):
             return _FETCHED, tuple(mine)
+        case CloseCount(id=mine):
+            return _CLOSED, tuple(mine)
+        case CopyFailed(id=mine):
+            return _NOT_COPIED, tuple(mine)
         case Book(id=mine, bill=bill):
             return _booking(mine, bill)[0]
     raise TypeError(f"no such row: {type(row).__name__}")
@@ -145,6 +153,7 @@ def _columns(plan: Plan) -> tuple[Any, ...]:
         plan.archive_key,
         plan.archive_url,
         plan.url_expires_at,
+        plan.gateway,
         plan.steps,
         plan.rank,
         plan.learning_rate,
@@ -162,6 +171,7 @@ def _attempt(row: asyncpg.Record, trainings: Iterable[asyncpg.Record]) -> Attemp
             archive_key=row["archive_key"],
             archive_url=row["archive_url"],
             url_expires_at=row["url_expires_at"],
+            gateway=row["gateway"],
             steps=row["steps"],
             rank=row["lora_rank"],
             learning_rate=row["learning_rate"],
@@ -174,5 +184,6 @@ def _attempt(row: asyncpg.Record, trainings: Iterable[asyncpg.Record]) -> Attemp
         percent=row["percent"],
         clean_listings=row["clean_listings"],
         fetches=row["fetches"],
+        copy_failures=row["copy_failures"],
         trainings=tuple(KnownTraining(each["training"], booked=each["booked"]) for each in trainings),
     )

@@ -65,11 +65,19 @@ class AttemptId(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveAddress:
+    """Where the provider fetches an archive, and whether it does so through our gateway, which records each fetch."""
+
+    url: str
+    gateway: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What an attempt asks of the provider; fixed when it is intended.
 
-    `dataset` is the digest of the dataset statement, `trainer` is `owner/name:version`. The path of `archive_url` is
-    unlike that of any other attempt: by it the provider's training is recognised.
+    `dataset` is the digest of the dataset statement, `trainer` is `owner/name:version`. By the path of `archive_url`
+    the provider's training is recognised; `gateway` says whether fetches of it are on record.
     """
 
     trainer: str
@@ -77,6 +85,7 @@ class Plan:
     archive_key: str
     archive_url: str
     url_expires_at: datetime
+    gateway: bool
     steps: int
     rank: int
     learning_rate: str
@@ -93,7 +102,10 @@ class KnownTraining:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One row. `intended_at` is the database's time, `statement` the digest of the training statement."""
+    """One row. `intended_at` is the database's time, `statement` the digest of the training statement.
+
+    `fetches` counts the verified fetches of the archive, `copy_failures` the tries at the weights that broke off.
+    """
 
     id: AttemptId
     state: State
@@ -105,6 +117,7 @@ class Attempt:
     percent: int = 0
     clean_listings: int = 0
     fetches: int = 0
+    copy_failures: int = 0
     trainings: tuple[KnownTraining, ...] = ()
 
     @property
@@ -211,7 +224,21 @@ class ListedClean:
 
 
 @dataclass(frozen=True, slots=True)
-class FetchFailed:
+class Fetched:
+    """The archive was fetched, and it was the sealed one. Not counted any more once the count is closed."""
+
+    id: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class CloseCount:
+    """The weights statement is about to say how often the archive was fetched: the number stays as it is."""
+
+    id: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFailed:
     """The weights did not come through."""
 
     id: AttemptId
@@ -243,4 +270,19 @@ class StopRun:
     run_id: str
 
 
-Change = Intend | Claim | Withdraw | Doubt | Adopt | Spot | Advance | ListedClean | FetchFailed | End | Book | StopRun
+Change = (
+    Intend
+    | Claim
+    | Withdraw
+    | Doubt
+    | Adopt
+    | Spot
+    | Advance
+    | ListedClean
+    | Fetched
+    | CloseCount
+    | CopyFailed
+    | End
+    | Book
+    | StopRun
+)

@@ -1,12 +1,12 @@
 """Which attempt is meant, and what a new one asks for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from lifemask.contracts import TrainingParameters
-from lifemask.trainer.domain.attempt import Attempt, AttemptId, Plan, State
+from lifemask.trainer.domain.attempt import ArchiveAddress, Attempt, AttemptId, Plan, State
 from lifemask.trainer.domain.policy import Policy
-from lifemask.trainer.domain.training import estimate
+from lifemask.trainer.domain.training import Fate, estimate
 
 
 def find_attempt(attempts: Sequence[Attempt], number: int) -> Attempt | None:
@@ -29,20 +29,32 @@ def new_attempt(
     archive_key: str,
     parameters: TrainingParameters,
     at: datetime,
-    address: Callable[[str, datetime], str],
+    address: ArchiveAddress,
+    expires_at: datetime,
     policy: Policy,
 ) -> Attempt:
     """An intended attempt. Equal arguments give an equal attempt."""
-    expires_at = expiry(at, policy.url_life, id.number)
     plan = Plan(
         trainer=policy.trainer,
         dataset=dataset,
         archive_key=archive_key,
-        archive_url=address(archive_key, expires_at),
+        archive_url=address.url,
         url_expires_at=expires_at,
+        gateway=address.gateway,
         steps=parameters.steps,
         rank=parameters.rank,
         learning_rate=parameters.learning_rate,
         estimated_cost=estimate(parameters.steps, policy.seconds_per_step, policy.price),
     )
     return Attempt(id, State.INTENDED, plan, intended_at=at)
+
+
+def waits_for_record(attempt: Attempt, fate: Fate, policy: Policy) -> int:
+    """How often an ended training is looked at again, because a record of its archive's fetch is still to come.
+
+    A success without one was made from something else. A failure without one may be due to our own gateway, which
+    then has it on record that it withheld the archive.
+    """
+    if not attempt.plan.gateway or attempt.fetches:
+        return 0
+    return {Fate.SUCCEEDED: policy.records, Fate.FAILED: policy.failure_records}.get(fate, 0)

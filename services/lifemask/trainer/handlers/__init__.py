@@ -1,7 +1,8 @@
 """A sealed dataset becomes weights. The table says who handles what; each handler is in the file of its part."""
 
 from lifemask.bus.outcomes import on
-from lifemask.contracts import DatasetSealed, TrainingCallbackReceived
+from lifemask.contracts import ArchiveFetched, DatasetSealed, TrainingCallbackReceived
+from lifemask.trainer.handlers.fetching import hear_fetch
 from lifemask.trainer.handlers.looking import hear_callback, look
 from lifemask.trainer.handlers.messages import Look, Reconcile, Watch
 from lifemask.trainer.handlers.starting import reconcile, start_training
@@ -12,6 +13,7 @@ __all__ = ["HANDLERS", "stop_run"]
 HANDLERS = (
     on(DatasetSealed, start_training, brings="run"),
     on(TrainingCallbackReceived, hear_callback),
+    on(ArchiveFetched, hear_fetch),
     on(Look, look),
     on(Reconcile, reconcile),
     on(Watch, watch),

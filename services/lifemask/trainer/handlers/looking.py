@@ -5,8 +5,8 @@ from typing import Final
 
 from lifemask.bus.outcomes import Keep, Later, Outcome, Retryable, Turn
 from lifemask.contracts import Failure, FailureCode, TrainingCallbackReceived, TrainingProgressed, TrainingSucceeded
-from lifemask.trainer.domain.attempt import UNSETTLED, Advance, Attempt, Bill, End, FetchFailed, Spot, State
-from lifemask.trainer.domain.planning import find_attempt
+from lifemask.trainer.domain.attempt import UNSETTLED, Advance, Attempt, Bill, CloseCount, CopyFailed, End, Spot, State
+from lifemask.trainer.domain.planning import find_attempt, waits_for_record
 from lifemask.trainer.domain.policy import Policy
 from lifemask.trainer.domain.training import END_STATES, Fate, Training, bill_of, dollars
 from lifemask.trainer.domain.weights import Copied
@@ -14,6 +14,8 @@ from lifemask.trainer.handlers.messages import Look, failed, hand_over, late, lo
 from lifemask.trainer.handlers.starting import adopt_one
 from lifemask.trainer.ports import Attempts, Chain, Trainings, Weights
 
+_NOT_FETCHED: Final = "archive: no fetch of it is on record"
+"""The link of the chain that a success without a fetch breaks."""
 _FAILURES: Final = {Fate.FAILED: FailureCode.TRAINING_FAILED, Fate.STOPPED: FailureCode.TRAINING_ABORTED}
 
 
@@ -33,13 +35,15 @@ async def look(
         return hand_over(attempt)
     tries = reminder.tries + 1
     again = look_again(attempt.id, tries, policy.looks.delay(tries))
-    refetch = look_again(attempt.id, tries, policy.reconciles.delay(attempt.fetches))
+    refetch = look_again(attempt.id, tries, policy.reconciles.delay(attempt.copy_failures))
     try:
         training = await trainings.get(attempt.training)
     except Retryable:
         return [again]  # waiting in the lane would hold up the person's other messages, and end as a dead letter
     if training is None or training.fate is Fate.OPEN:
         return [*_progress(attempt, training), again]
+    if reminder.waits < waits_for_record(attempt, training.fate, policy):
+        return [look_again(attempt.id, tries, policy.reconciles.delay(reminder.waits), reminder.waits + 1)]
     return await _finish(attempt, training, [refetch], turn=turn, weights=weights, chain=chain, policy=policy)
 
 
@@ -71,8 +75,8 @@ async def hear_callback(
         return late(attempt, training.id)
     if training.id != attempt.training:
         return [Keep(Spot(attempt.id, training.id)), watch_again(attempt.id.user_id, attempt.id.run_id)]
-    if training.fate is Fate.OPEN:
-        return []
+    if training.fate is Fate.OPEN or waits_for_record(attempt, training.fate, policy):
+        return []  # the next look comes anyway
     return await _finish(attempt, training, [], turn=turn, weights=weights, chain=chain, policy=policy)
 
 
@@ -105,18 +109,22 @@ async def _finish(
     bill = bill_of(training, policy.price)
     if training.fate is not Fate.SUCCEEDED:
         return _lost(attempt, training, bill, Failure.of(_FAILURES[training.fate]))
+    if attempt.plan.gateway and not attempt.fetches:
+        return _lost(attempt, training, bill, Failure.of(FailureCode.CUSTODY_BROKEN, link=_NOT_FETCHED))
     await turn.check()
     try:
         copied = await weights.copy_out(training.weights_url, attempt.id)
     except Retryable as problem:
         if problem.code is not FailureCode.PROVIDER_UNAVAILABLE:
             raise
-        if attempt.fetches + 1 < policy.fetches:
-            return [Keep(FetchFailed(attempt.id)), *again]
+        if attempt.copy_failures + 1 < policy.copies:
+            return [Keep(CopyFailed(attempt.id)), *again]
         copied = Failure.of(FailureCode.WEIGHTS_UNAVAILABLE)
     if isinstance(copied, Failure):
         return _lost(attempt, training, bill, copied)
-    statement = await chain.seal_weights(attempt, training, copied, training.completed_at or turn.got_at)
+    await turn.commit(Keep(CloseCount(attempt.id)))  # sealed again after a crash, the statement says the same
+    at = training.completed_at or turn.got_at
+    statement = await chain.seal_weights(attempt, training, copied, at, seen=turn.got_at)
     if isinstance(statement, Failure):
         return _lost(attempt, training, bill, statement)
     ended = Keep(End(attempt.id, State.SUCCEEDED, bill, training.version))

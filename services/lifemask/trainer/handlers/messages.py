@@ -12,13 +12,14 @@ NOW: Final = timedelta(0)
 
 
 class Look(Reminder):
-    """Look at the attempt's training again. `tries` counts the looks before."""
+    """Look at the attempt's training again. `tries` counts the looks before, `waits` those for a fetch's record."""
 
     ce_type: ClassVar[str] = "lifemask.trainer.look.v1"
 
     run_id: RunId
     attempt: int
     tries: int = 0
+    waits: int = 0
 
 
 class Reconcile(Reminder):
@@ -40,8 +41,8 @@ class Watch(Reminder):
     tries: int = 0
 
 
-def look_again(attempt: AttemptId, tries: int, after: timedelta) -> Later:
-    return Later(Look(**attempt.run, attempt=attempt.number, tries=tries), after)
+def look_again(attempt: AttemptId, tries: int, after: timedelta, waits: int = 0) -> Later:
+    return Later(Look(**attempt.run, attempt=attempt.number, tries=tries, waits=waits), after)
 
 
 def reconcile_again(attempt: AttemptId, tries: int, after: timedelta) -> Later:

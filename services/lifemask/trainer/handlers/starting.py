@@ -20,7 +20,7 @@ from lifemask.trainer.domain.attempt import (
     State,
     Withdraw,
 )
-from lifemask.trainer.domain.planning import find_attempt, new_attempt
+from lifemask.trainer.domain.planning import expiry, find_attempt, new_attempt
 from lifemask.trainer.domain.policy import Policy
 from lifemask.trainer.domain.training import Answer, Reply, Training, choose, dollars
 from lifemask.trainer.handlers.messages import (
@@ -59,7 +59,7 @@ async def start_training(
         return [Keep(Doubt(last.id)), reconcile_again(last.id, 0, NOW)]
     if last is not None and last.state is not State.INTENDED:
         return []
-    dataset = await chain.prove(event.user_id, event.run_id, event.statement, event.parameters)
+    dataset = await chain.prove(event, turn.got_at)
     if isinstance(dataset, Failure):
         return [failed(event.user_id, event.run_id, dataset)]
     await trainings.prepare()
@@ -78,13 +78,16 @@ async def _intend(
     """The attempt to pay for: the one that waits, or a new one when there is none or its trainer was exchanged."""
     if last is not None and last.plan.trainer == policy.trainer:
         return last
+    mine = AttemptId(event.user_id, event.run_id, last.id.number + 1 if last else 1)
+    expires_at = expiry(turn.got_at, policy.url_life, mine.number)
     attempt = new_attempt(
-        AttemptId(event.user_id, event.run_id, last.id.number + 1 if last else 1),
+        mine,
         dataset=dataset.statement,
         archive_key=dataset.archive_key,
         parameters=event.parameters,
         at=turn.got_at,
-        address=addresses.archive,
+        address=await addresses.archive(mine, dataset, expires_at),
+        expires_at=expires_at,
         policy=policy,
     )
     replaced = [Keep(End(last.id, State.CANCELED))] if last else []
