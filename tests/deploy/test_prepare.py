@@ -45,8 +45,8 @@ async def wire(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WireS3]:
 def test_the_apps_key_is_shown_once_and_only_its_digest_is_kept(prepare: Prepare, tmp_path: Path) -> None:
     code, lines = prepare("--app", "acme")
     assert code == 0
-    assert [line["event"] for line in lines] == ["app_made", "prepared"]
-    digest = hashlib.sha256(lines[0]["key"].encode()).hexdigest()
+    assert [line["event"] for line in lines] == ["keys_made", "app_made", "prepared"]
+    digest = hashlib.sha256(lines[1]["key"].encode()).hexdigest()
     file = tmp_path / "apps" / "apps.json"
     assert json.loads(file.read_text()) == {"acme": {"key_sha256": digest}}
     assert file.stat().st_mode & 0o777 == 0o600

@@ -12,12 +12,16 @@ from lifemask.bus.outbound import Outbound
 from lifemask.bus.rows import Connection, Pool, transaction
 from lifemask.bus.signals import Signals
 from lifemask.contracts import OPERATOR, Refused, SecurityReported, split_version
-from lifemask.keys.files import Trust
+from lifemask.keys.files import Keys
 
 _LINES: Final = 50
 """Kinds of refusals in one report; the rest is one line."""
 _POLL: Final = 2.0
 """Seconds between two looks."""
+
+
+class KeyChanged(Exception):
+    """The service has a new key, which takes a new process: the old one may be in other hands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +32,16 @@ class Reporter:
     outbound: Outbound
     signals: Signals
     window: timedelta
-    trust: Trust
+    keys: Keys
 
     async def run(self) -> None:
-        """Reports until cancelled, and notes each keyring that comes into use."""
+        """Reports until cancelled, and notes each keyring that comes into use. Raises KeyChanged after a rotation."""
         noted = 0
         while True:
             await self.step()
-            if (ring := self.trust.keyring).version != noted:
+            if self.keys.changed():
+                raise KeyChanged("this service was given a new key: it starts again to sign with it")
+            if (ring := self.keys.trust.keyring).version != noted:
                 async with self.pool.acquire() as connection:
                     await note_version(connection, ring)
                 noted = ring.version

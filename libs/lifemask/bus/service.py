@@ -73,10 +73,10 @@ class Bus:
         self.pool = pool
         self.rows = Rows(pool)
         self.signals = Signals()
-        keys = open_keys(settings.keys, service, settings.keyring_root)
-        self.signer = keys.signer
-        self.trust = keys.trust
-        self.outbound = Outbound(service, keys.signer, settings.topic_prefix, refuse_to_save, nothing_on_end)
+        self.keys = open_keys(settings.keys, service, settings.keyring_root)
+        self.signer = self.keys.signer
+        self.trust = self.keys.trust
+        self.outbound = Outbound(service, self.signer, settings.topic_prefix, refuse_to_save, nothing_on_end)
 
     def serve(
         self,
@@ -169,7 +169,7 @@ class Service:
             Refusals(window, settings.security_entries),
             guard,
         )
-        self.reporter = Reporter(bus.pool, bus.outbound, bus.signals, window, bus.trust)
+        self.reporter = Reporter(bus.pool, bus.outbound, bus.signals, window, bus.keys)
         self.worker = Worker(
             bus.pool, Calls(table, ports), bus.outbound, self.dead, limits, bus.signals, self.pause, Finisher(bus.pool)
         )

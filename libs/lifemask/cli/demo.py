@@ -128,6 +128,7 @@ async def _train(out: Out, machine: "Machine", photos: list[Path], outcome: Outc
     from lifemask.cli.announcing import announce_photos, shown_at_last
     from lifemask.cli.client import Api
     from lifemask.cli.demo_end import tell_the_end
+    from lifemask.cli.house import app_signer
     from lifemask.cli.training import TooFew, exit_code, show_too_few, train_photos
     from lifemask.cli.upstream import Upstream
 
@@ -137,7 +138,9 @@ async def _train(out: Out, machine: "Machine", photos: list[Path], outcome: Outc
         await api.set_contact(USER, CONTACT)
         try:
             if door is Door.KAFKA:
-                upstream = Upstream(machine.app, machine.kafka, machine.topic_prefix, machine.objects)
+                upstream = Upstream(
+                    machine.app, machine.kafka, machine.topic_prefix, machine.objects, app_signer(machine.data)
+                )
                 run = await announce_photos(upstream, USER, photos, REQUEST, out, note=outcome.note)
             else:
                 run = await train_photos(api, USER, photos, REQUEST, out, note=outcome.note)

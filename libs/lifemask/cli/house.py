@@ -3,9 +3,11 @@
 DATA/up.lock    held while an `up` runs here
 DATA/up.json    addresses and the app key, for clients of the same person (mode 0600); there while it runs
 DATA/app.key    the demo app's key (0600)      DATA/apps.json   its SHA-256, for the services (0600)
+DATA/app.pem    with which it signs its events (0600)
 DATA/keys/      keys of the services           DATA/logs/       one log per process
 """
 
+import base64
 import contextlib
 import fcntl
 import hashlib
@@ -17,8 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from lifemask.cli.keys import make_missing
 from lifemask.cli.stops import Missing
 from lifemask.cli.whereabouts import UP_FILE
+from lifemask.contracts.signing import Signer
 
 APP: Final = "demo"
 _URL_KEY_BYTES: Final = 32
@@ -40,17 +44,34 @@ def occupied(data: Path) -> Iterator[Path]:
         os.close(fd)
 
 
-def make_keys(data: Path) -> str:
-    """Keys that are not there yet, and the apps file for the one app of this machine. Returns the app's key."""
-    for folder in (data, data / "keys"):
-        folder.mkdir(exist_ok=True, parents=True)
-    (data / "keys").chmod(0o700)
-    _once(data / "keys" / "url.key", secrets.token_bytes(_URL_KEY_BYTES))
+def make_keys(data: Path, keys: Path | None = None) -> str:
+    """Keys that are not there yet, and the apps file for the one app of this machine. Returns the app's key.
+
+    `keys`: the directory of the services' keys, when it is not DATA/keys. Raises Failed or Missing.
+    """
+    own = data / "keys"
+    own.mkdir(exist_ok=True, parents=True)
+    own.chmod(0o700)
+    _once(own / "url.key", secrets.token_bytes(_URL_KEY_BYTES))
+    make_missing(keys or own)
     _once(data / "app.key", f"lm_{secrets.token_urlsafe(32)}".encode())
     key = (data / "app.key").read_text()
-    apps = {APP: {"key_sha256": hashlib.sha256(key.encode()).hexdigest()}}
+    apps = {
+        APP: {
+            "key_sha256": hashlib.sha256(key.encode()).hexdigest(),
+            "signing_keys": [base64.b64encode(app_signer(data).public).decode()],
+        }
+    }
     write_private(data / "apps.json", json.dumps(apps, indent=2).encode())
     return key
+
+
+def app_signer(data: Path) -> Signer:
+    """The key with which the one app of this machine signs its events; made when it is not there."""
+    path = data / "app.pem"
+    if not path.exists():
+        Signer.generate(APP).save(path)
+    return Signer.load(path, APP)
 
 
 @contextmanager

@@ -61,7 +61,8 @@ async def running(environment: Environment, data: Path, console: Console, *, por
     Raises Missing when it cannot start, and the supervisor's Interrupted after Ctrl-C.
     """
     with occupied(data) as home:
-        key = make_keys(home)
+        named = environment.get("LIFEMASK_KEYS")
+        key = make_keys(home, Path(named) if named else None)
         try:
             ports = choose_ports(PORTS, home, {"ingest": port})
         except OSError:

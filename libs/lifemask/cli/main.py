@@ -6,6 +6,7 @@ import typer
 
 from lifemask.cli.demo import demo
 from lifemask.cli.events import events, listen
+from lifemask.cli.keys import keys
 from lifemask.cli.migrate import migrate
 from lifemask.cli.prepare import prepare
 from lifemask.cli.runs import run, runs
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 for command in (up, demo, train, runs, run, events, listen, migrate, prepare):
     app.command()(command)
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:

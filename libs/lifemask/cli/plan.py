@@ -8,6 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from lifemask.cli.chosen import Environment, Parts
 from lifemask.cli.parts import SANDBOX_GROUP, SERVICE_GROUP, embedded_broker, embedded_postgres, http_ready, service
+from lifemask.cli.store_accounts import PREFIX as SECRET
+from lifemask.cli.store_accounts import Account
 from lifemask.cli.supervisor import Child
 from lifemask.contracts import Topic
 
@@ -63,6 +65,7 @@ def service_environment(environment: Environment, data: Path, ports: Mapping[str
         "LIFEMASK_HOST": "127.0.0.1",
         "LIFEMASK_OBJECTS": environment.get("LIFEMASK_OBJECTS") or (data / "objects").resolve().as_uri(),
         "LIFEMASK_KEYS": environment.get("LIFEMASK_KEYS") or str((data / "keys").resolve()),
+        "LIFEMASK_KEYRING_ROOT": environment.get("LIFEMASK_KEYRING_ROOT", ""),
         "LIFEMASK_APPS": environment.get("LIFEMASK_APPS") or str((data / "apps.json").resolve()),
         "LIFEMASK_PUBLIC_URL": environment.get("LIFEMASK_PUBLIC_URL") or f"http://127.0.0.1:{ports['ingest']}",
         "LIFEMASK_TOPIC_PREFIX": environment.get("LIFEMASK_TOPIC_PREFIX", ""),
@@ -105,9 +108,15 @@ def _service(
     def env(given: Environment) -> dict[str, str]:
         dsn = given.get("LIFEMASK_POSTGRES") or environment["LIFEMASK_POSTGRES"]
         mine = {"LIFEMASK_POSTGRES": own or as_role(dsn, package), "LIFEMASK_PORT": str(ports[package])}
-        return {**given, **common, **mine}
+        return {**given, **common, **mine, **_at_the_store(package, environment)}
 
     return service(package, ports[package], env=env, after=after)
+
+
+def _at_the_store(package: str, environment: Environment) -> dict[str, str]:
+    """The service's own account at the store, where the environment names its secret key."""
+    account = Account(package.replace("_", "-"), environment.get(f"{SECRET}{package.upper()}", ""))
+    return account.environment() if account.secret else {}
 
 
 def _migrate(environment: Environment, parts: Parts, common: Mapping[str, str]) -> Child:

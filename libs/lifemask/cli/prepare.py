@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 import typer
 
 from lifemask.cli.house import APP, write_private
+from lifemask.cli.keys import RootPath, make_missing
 from lifemask.cli.out import Out
 from lifemask.cli.perform import AsJson, Debug, perform
 from lifemask.cli.stops import Code, Missing
+from lifemask.cli.store_accounts import POLICIES, accounts_in, make_accounts
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -31,13 +33,17 @@ _REAL: Final = (
 """A token, how the sandbox's own begins, the variable that says where it goes, and where a real one should go."""
 
 
-def prepare(*, app: AppOption = APP, as_json: AsJson = False, debug: Debug = False) -> None:
+def prepare(*, app: AppOption = APP, root: RootPath = None, as_json: AsJson = False, debug: Debug = False) -> None:
     """Make keys, apps file and bucket where they are missing. Safe to repeat. Shows a new app's key, this once."""
 
     async def work(out: Out) -> Code:
         refuse_halves(os.environ)
         try:
-            _make_url_key(Path(_setting("LIFEMASK_KEYS", "a directory for keys")))
+            keys = Path(_setting("LIFEMASK_KEYS", "a directory for keys"))
+            _make_url_key(keys)
+            if (made := make_missing(keys, root)) is not None:
+                out.fact("keys_made", root=made.root)
+                out.show(f"Keys were made; the root is {made.root}.")
             _make_apps(Path(_setting("LIFEMASK_APPS", "where the apps file shall be")), app, out)
         except OSError as error:
             raise Missing(
@@ -46,6 +52,7 @@ def prepare(*, app: AppOption = APP, as_json: AsJson = False, debug: Debug = Fal
         where = urlsplit(_setting("LIFEMASK_OBJECTS", "s3://bucket or file:///directory"))
         if where.scheme == "s3":
             await _make_bucket(where.netloc, out)
+            await _make_accounts(where.netloc, out)
         out.fact("prepared")
         out.show("Keys, apps and objects are ready.")
         return Code.DONE
@@ -108,6 +115,15 @@ async def _make_bucket(bucket: str, out: Out) -> None:
         ) from None
     out.fact("bucket_made", bucket=bucket)
     out.show(f"The bucket {bucket} was made.")
+
+
+async def _make_accounts(bucket: str, out: Out) -> None:
+    accounts = accounts_in(os.environ)
+    if not accounts:
+        return
+    await make_accounts(bucket, Path(_setting(POLICIES, "the directory of the services' policies")), accounts)
+    out.fact("accounts_made", accounts=[account.name for account in accounts])
+    out.show("Each service has an account of its own at the store.")
 
 
 async def _is_there(s3: "S3Client", bucket: str) -> bool:

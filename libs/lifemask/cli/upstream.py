@@ -24,6 +24,7 @@ from lifemask.contracts import (
     read_envelope,
     user_id,
 )
+from lifemask.contracts.signing import Signer, sign
 from lifemask.objects import keys, open_objects
 
 _FETCH_WAIT_MS: Final = 50
@@ -38,6 +39,7 @@ class Upstream:
     brokers: str
     prefix: str
     objects: str
+    signer: Signer
 
     async def put(self, user: str, photos: Sequence[Path], request: Mapping[str, Any]) -> PhotosUploaded:
         """Puts the photos under names of ours, not the person's; returns what is to be announced."""
@@ -56,7 +58,8 @@ class Upstream:
 
     async def announce(self, event: PhotosUploaded) -> None:
         """Publishes the event; the same again starts nothing twice."""
-        record = pack(event, id=event.run_id, source=f"app/{self.app}", time=datetime.now(UTC), prefix=self.prefix)
+        packed = pack(event, id=event.run_id, source=f"app/{self.app}", time=datetime.now(UTC), prefix=self.prefix)
+        record = sign(packed, self.signer)
         async with AIOKafkaProducer(bootstrap_servers=self.brokers.split(","), enable_idempotence=True) as producer:
             await producer.send_and_wait(record.topic, record.value, key=record.key, headers=list(record.headers))
 

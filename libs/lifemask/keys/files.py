@@ -28,6 +28,18 @@ class Keys:
 
     signer: Signer
     trust: "Trust"
+    path: Path
+    stamp: tuple[int, int, int]
+    """Of the private key's file when it was read."""
+
+    def changed(self) -> bool:
+        """Whether the file of the private key holds another one by now. Not when it is gone or being written."""
+        if _stamp(self.path) == self.stamp:
+            return False
+        try:
+            return Signer.load(self.path, self.signer.holder).keyid != self.signer.keyid
+        except (OSError, BadKey):
+            return False
 
 
 def open_keys(folder: Path, service: str, root: str = "") -> Keys:
@@ -36,13 +48,15 @@ def open_keys(folder: Path, service: str, root: str = "") -> Keys:
     Raises Misconfigured when a file is missing, damaged, or of another root.
     """
     trust = Trust(folder, root)
+    path = folder / f"{service}.pem"
+    stamp = _stamp(path)
     try:
-        signer = Signer.load(folder / f"{service}.pem", service)
+        signer = Signer.load(path, service)
     except (OSError, BadKey) as problem:
         raise _misconfigured(f"the key of {service} cannot be read: {_said(problem)}") from None
     if (known := trust.find(signer.keyid)) is None or known.holder != service:
         raise _misconfigured(f"the keyring does not know the key in {service}.pem")
-    return Keys(signer, trust)
+    return Keys(signer, trust, path, stamp)
 
 
 class Trust:
