@@ -194,6 +194,17 @@ async def test_a_run_id_used_again_with_other_content_has_no_effect(world: World
     assert await upstream.security() == [("the run id was used before, with other content", event.run_id)]
 
 
+async def test_an_event_id_used_again_for_another_run_ends_that_run(world: World, upstream: Upstream) -> None:
+    first, second = uploaded("up-1", await upstream.put("up-1")), uploaded("up-2", await upstream.put("up-2"))
+    await upstream.publish(first, name="once")
+    for _ in range(2):  # the second time says nothing new
+        await upstream.publish(second, name="once")
+        accepted, rejected = await upstream.said()
+        assert (accepted.run_id, rejected.run_id) == (first.run_id, second.run_id)
+        what = "The upload cannot be accepted: the same identity came before with other bytes."
+        assert refusal([rejected]) == ("upload_refused", what)
+
+
 async def test_a_draft_cannot_be_taken_by_an_event(world: World, upstream: Upstream) -> None:
     run = await world.draft()
     await upstream.publish(uploaded("up-1", await upstream.put("up-1"), run=run))

@@ -16,6 +16,8 @@ from lifemask.contracts.users import UserErasureRequested
 
 CONTROL: Final = "/control"
 """Suffix of a user's control lane; `/` is not in the alphabet of user ids."""
+PROBLEM: Final = "lifemask-problem"
+"""Header of a stored record that its handler must refuse. A sender who sets it has its own run refused."""
 UNREADABLE: Final = "unreadable"
 """Lane of records without a usable key or envelope: they are stored dead."""
 
@@ -122,6 +124,11 @@ def headers_json(headers: Sequence[tuple[str, bytes | None]]) -> str:
     Nothing is lost but U+0000 in a header's name, which jsonb cannot hold.
     """
     return json.dumps([[name.replace("\0", "\ufffd"), _json_value(value)] for name, value in headers])
+
+
+def with_problem(headers: str, problem: str) -> str:
+    """The stored headers with what makes their record unfit, whatever its body says."""
+    return json.dumps([*json.loads(headers), [PROBLEM, problem]])
 
 
 def header(headers: str | list[Any], name: str) -> str | None:

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_changes
 from datetime import timedelta
+from typing import Final
 
 from lifemask.bus import lanes
 from lifemask.bus.checking import Check, known, may_be_old
 from lifemask.bus.dead import DeadLetters
 from lifemask.bus.guarding import Guard, Refusals, let_in
-from lifemask.bus.inbound import Inbound, Raw, Table, identity
+from lifemask.bus.inbound import Inbound, Raw, Table, identity, with_problem
 from lifemask.bus.rows import Connection, Pool, transaction
 from lifemask.bus.signals import Signals
+
+_TWICE: Final = "the same identity came before with other bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,9 @@ class Intake:
             unfit = [row for row in believed if row.problem is not None]
             new = await lanes.intake(connection, fit, self.deadline)
             if new < sum(row.wanted for row in fit):
-                unfit += await _used_twice(connection, fit)
+                answered, unanswered = await self._used_twice(connection, fit)
+                await lanes.intake(connection, answered, self.deadline)
+                unfit += unanswered
             await self.dead.store(connection, unfit)
             await self.refusals.keep(connection, refused)
         self.signals.lanes.set()
@@ -70,13 +75,17 @@ class Intake:
             refused += [(row, reason) for row, reason in stale if row.msg_id not in old]
         return believed, refused
 
+    async def _used_twice(self, connection: Connection, rows: Sequence[Inbound]) -> tuple[list[Inbound], list[Inbound]]:
+        """Records whose identity came before with other bytes: those that their service answers, and dead letters.
 
-async def _used_twice(connection: Connection, rows: Sequence[Inbound]) -> list[Inbound]:
-    return [
-        with_changes(
-            row,
-            msg_id=identity(row.msg_id, row.value.hex()),
-            problem="the same identity came before with other bytes",
-        )
-        for row in await lanes.differing(connection, rows)
-    ]
+        Whoever brings a run waits for its end, so that it is told there what is wrong.
+        """
+        answered: list[Inbound] = []
+        unanswered: list[Inbound] = []
+        for row in await lanes.differing(connection, rows):
+            named = with_changes(row, msg_id=identity(row.msg_id, row.value.hex()))
+            if row.brings and self.table.routes[row.type].unfit is not None:
+                answered.append(with_changes(named, headers=with_problem(row.headers, _TWICE)))
+            else:
+                unanswered.append(with_changes(named, problem=_TWICE))
+        return answered, unanswered
