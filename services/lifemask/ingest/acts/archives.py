@@ -6,7 +6,7 @@ in between leaves a record of a fetch that did not end, and the provider fetches
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import structlog
 
@@ -31,17 +31,9 @@ async def admit(office: Office, sealed: Sealed) -> None:
         raise LinkExpired
 
 
-async def weigh(office: Office, sealed: Sealed) -> None:
-    """Refuses what can be told from its size, before a byte of it goes. Raises ArchiveWithheld."""
-    found = await office.archives.size(sealed)
-    if found is None:
-        await _refuse(office, sealed, ArchiveRefusal.MISSING, 0)
-    elif found != sealed.bytes:
-        await _refuse(office, sealed, ArchiveRefusal.OTHER_SIZE, found)
-
-
 async def pour(office: Office, sealed: Sealed) -> AsyncGenerator[bytes, None]:
     """The archive's bytes; their end after they proved to be the sealed ones. Raises ArchiveWithheld before it."""
+    await _weigh(office, sealed)
     sluice = Sluice(sealed)
     async with aclosing(office.archives.read(sealed)) as chunks:
         async for chunk in chunks:
@@ -50,13 +42,21 @@ async def pour(office: Office, sealed: Sealed) -> AsyncGenerator[bytes, None]:
     end = sluice.end()
     if end is None:
         await _refuse(office, sealed, ArchiveRefusal.OTHER_BYTES, sluice.seen, sluice.sha256)
-        return
     # each fetch is counted, so each has a name of its own
     await _record(office, sealed, ArchiveFetched(**_about(sealed), bytes=sluice.seen), f"fetched:{new_id()}")
     yield end
 
 
-async def _refuse(office: Office, sealed: Sealed, why: ArchiveRefusal, found: int, sha256: str | None = None) -> None:
+async def _weigh(office: Office, sealed: Sealed) -> None:
+    """Refuses what can be told from its size, before a byte of it goes. Raises ArchiveWithheld."""
+    found = await office.archives.size(sealed)
+    if found is None:
+        await _refuse(office, sealed, ArchiveRefusal.MISSING, 0)
+    elif found != sealed.bytes:
+        await _refuse(office, sealed, ArchiveRefusal.OTHER_SIZE, found)
+
+
+async def _refuse(office: Office, sealed: Sealed, why: ArchiveRefusal, found: int, sha256: str = "") -> NoReturn:
     """Records that an attempt's archive is not the sealed one, once, and raises ArchiveWithheld."""
     _LOG.error(
         "archive_withheld",
@@ -66,7 +66,7 @@ async def _refuse(office: Office, sealed: Sealed, why: ArchiveRefusal, found: in
         sealed_bytes=sealed.bytes,
         found_bytes=found,
         sealed_sha256=sealed.sha256,
-        found_sha256=sha256,
+        found_sha256=sha256 or None,
     )
     await _record(office, sealed, ArchiveFetched(**_about(sealed), bytes=found, refused=why), f"withheld:{why.value}")
     raise ArchiveWithheld

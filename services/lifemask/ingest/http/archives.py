@@ -1,6 +1,7 @@
 """The gateway of archives: answers a link with the whole sealed archive, or breaks off before its end.
 
-There are no ranges: who could ask for the end alone would get it unproven.
+There are no ranges: who could ask for the end alone would get it unproven. A broken download, and no status of its own,
+tells the provider that something is wrong: whoever takes it for a passing fault of ours does no harm by asking again.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from lifemask.bus.outcomes import Misconfigured, Retryable
-from lifemask.ingest.acts.archives import ArchiveWithheld, admit, pour, weigh
+from lifemask.ingest.acts.archives import ArchiveWithheld, admit, pour
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.domain.archives import Sealed
 from lifemask.ingest.http.problems import RETRY_AFTER, Problem
@@ -24,7 +25,7 @@ _MEDIA_TYPE: Final = "application/zip"
 
 
 async def give(request: Request, office: Office, sealed: Sealed) -> Response:
-    """The archive behind a link. Raises LinkUnknown, LinkExpired, and a Problem when another one lies there."""
+    """The archive behind a link. Raises LinkUnknown or LinkExpired."""
     await admit(office, sealed)
     headers = {
         "Accept-Ranges": "none",
@@ -33,10 +34,6 @@ async def give(request: Request, office: Office, sealed: Sealed) -> Response:
     }
     if request.method == "HEAD":
         return Response(None, headers=headers, media_type=_MEDIA_TYPE)
-    try:
-        await weigh(office, sealed)
-    except ArchiveWithheld:
-        raise _changed() from None
     return _Pouring(office, sealed, headers, request.app.state.archives)
 
 
@@ -77,15 +74,6 @@ class _Pouring(StreamingResponse):
             _LOG.warning("archive_broken_off", run=self._sealed.run_id, problem=type(problem).__name__)
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _changed() -> Problem:
-    return Problem(
-        HTTPStatus.CONFLICT,
-        "archive_changed",
-        "What lies in the store is not the archive that was sealed; it is not given out.",
-        "Nothing to do: the run is being stopped, and we have been told.",
-    )
 
 
 def _busy() -> Problem:

@@ -19,7 +19,7 @@ router: Final = APIRouter(prefix="/v1/objects", tags=["objects"])
 
 
 @router.head("/{token}", include_in_schema=False)
-@router.get("/{token}", response_class=StreamingResponse, responses=answers(404, 409, 410, 416, 503))
+@router.get("/{token}", response_class=StreamingResponse, responses=answers(404, 410, 416, 503))
 async def fetch(
     request: Request,
     office: TheOffice,
