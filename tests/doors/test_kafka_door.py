@@ -18,10 +18,12 @@ from lifemask.contracts import (
     new_id,
     photo_id_of,
 )
-from lifemask.custody.steps import UPLOAD
+from lifemask.custody.envelopes import read_envelope
+from lifemask.custody.statements import read_act
+from lifemask.custody.steps import DISPOSAL, UPLOAD, DisposalFields
 from lifemask.ingest.adapters.sweep import sweep
 from lifemask.objects import keys
-from lifemask.testkit.custody import AllServices
+from lifemask.testkit.custody import AllServices, chain_of
 from lifemask.testkit.events import an_event
 
 
@@ -164,10 +166,16 @@ async def test_a_takeover_cut_off_anywhere_seals_the_same_bytes(world: World, up
 
 async def test_uploads_that_are_never_announced_are_swept(upstream: Upstream) -> None:
     await upstream.put("up-1", photos=2)
-    now = datetime.now(UTC)
-    assert await sweep(upstream.objects, now - timedelta(days=7)) == 0
-    assert await sweep(upstream.objects, now + timedelta(minutes=1)) == 2
+    now, chain = datetime.now(UTC), chain_of(upstream.objects, "ingest")
+    assert await sweep(upstream.objects, chain, now - timedelta(days=7)) == 0
+    assert await sweep(upstream.objects, chain, now + timedelta(minutes=1)) == 2
     assert upstream.incoming == []
+    [told] = [info.key async for info in upstream.objects.list("disposals/")]
+    data = await upstream.objects.get(told, limit=1 << 20)
+    said = read_act(DISPOSAL, read_envelope(DISPOSAL, data).payload)
+    assert said.common.run is None
+    assert isinstance(said.fields, DisposalFields)
+    assert [(gone.what, gone.objects) for gone in said.fields.gone] == [("incoming", 2)]
 
 
 async def test_ids_of_photos_follow_from_run_and_object() -> None:

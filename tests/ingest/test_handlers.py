@@ -27,7 +27,7 @@ from lifemask.ingest.domain.rows import Disposed, Seen
 from lifemask.ingest.domain.runs import Run, Sealing
 from lifemask.ingest.handlers import HANDLERS
 from lifemask.ingest.handlers.following import on_end
-from lifemask.ingest.ports import Cleared
+from lifemask.ingest.ports import Cleared, Disposal
 from lifemask.ingest.reminders import ClearIncoming, ClearOriginals, ClearWork, ExpireDraft, GiveUp, SealUpload
 from lifemask.testkit.events import a_run, an_event
 from lifemask.testkit.stepping import SteppingTurn, step
@@ -85,11 +85,11 @@ class InMemoryLeftovers:
 
     denied: str = ""
 
-    async def clear_work(self, user_id: str, run_id: str) -> Sequence[Cleared]:
+    async def clear_work(self, why: Disposal) -> Sequence[Cleared]:
         return [Cleared("clean", 3, 30), Cleared("archive", 0, 0, denied=self.denied == "archive")]
 
-    async def clear_originals(self, user_id: str, run_id: str) -> Sequence[Cleared]:
-        return [Cleared("original", 4, 40)]
+    async def clear_originals(self, why: Disposal) -> Sequence[Cleared]:
+        return [Cleared("original", 4, 40), *await self.clear_work(why)]
 
 
 @dataclass
@@ -116,6 +116,7 @@ async def ports(message: Any, run: Run | None, **changes: Any) -> list[Outcome]:
         "leftovers": InMemoryLeftovers(),
         "spans": InMemorySpans(),
         "originals_kept": timedelta(hours=24),
+        "evidence_held": timedelta(0),
         **changes,
     }
     return await step(HANDLERS, message, **given)
@@ -129,12 +130,13 @@ async def test_a_fact_is_folded() -> None:
 async def test_a_terminal_fact_winds_the_run_up() -> None:
     event, spans = an_event(ModelReady, **IDS), InMemorySpans()
     out = await ports(event, a_kept_run(), spans=spans)
+    why = {**IDS, "reason": event.ce_type, "statement": event.statement}
     assert out == [
         Keep(Seen(event)),
-        Later(ClearWork(user_id=IDS["user_id"], run_id=IDS["run_id"]), timedelta(0)),
-        Later(ClearOriginals(user_id=IDS["user_id"], run_id=IDS["run_id"]), timedelta(hours=24)),
-        Later(ClearIncoming(user_id=IDS["user_id"], run_id=IDS["run_id"]), timedelta(0)),
-        Later(ClearIncoming(user_id=IDS["user_id"], run_id=IDS["run_id"]), timedelta(hours=24)),
+        Later(ClearWork(**why), timedelta(0)),
+        Later(ClearOriginals(**why), timedelta(hours=24)),
+        Later(ClearIncoming(**why), timedelta(0)),
+        Later(ClearIncoming(**why), timedelta(hours=24)),
     ]
     assert spans.finished == [
         (IDS["run_id"], AT + timedelta(minutes=1), SteppingTurn().got_at, "lifemask.model.ready.v1")
@@ -144,7 +146,7 @@ async def test_a_terminal_fact_winds_the_run_up() -> None:
 async def test_an_expired_draft_keeps_no_photos() -> None:
     event = an_event(RunCanceled, **IDS, stage="request", reason="draft_expired")
     out = await ports(event, a_kept_run(submitted=False))
-    assert out[2] == Later(ClearOriginals(user_id=IDS["user_id"], run_id=IDS["run_id"]), timedelta(0))
+    assert out[2] == Later(ClearOriginals(**IDS, reason=event.ce_type), timedelta(0))
 
 
 async def test_an_unfinished_submission_is_sealed() -> None:
@@ -197,7 +199,7 @@ async def test_only_a_draft_expires(run: Run | None, expected: int) -> None:
 
 
 async def test_what_was_deleted_is_recorded() -> None:
-    reminder = ClearOriginals(user_id=IDS["user_id"], run_id=IDS["run_id"])
+    reminder = ClearOriginals(**IDS, reason=ModelReady.ce_type)
     out = await ports(reminder, a_kept_run())
     assert out == [
         Keep(Disposed(IDS["user_id"], IDS["run_id"], "original", 4, 40)),
@@ -206,18 +208,27 @@ async def test_what_was_deleted_is_recorded() -> None:
 
 
 async def test_originals_that_are_being_copied_are_not_deleted() -> None:
-    reminder = ClearOriginals(user_id=IDS["user_id"], run_id=IDS["run_id"])
+    reminder = ClearOriginals(**IDS, reason=ModelReady.ce_type)
     out = await ports(reminder, None, runs=InMemoryRuns(a_kept_run(), copied=True))
     assert out == [Later(reminder, timedelta(minutes=1))]
 
 
 async def test_a_refused_deletion_is_recorded_and_asked_again() -> None:
-    reminder = ClearWork(user_id=IDS["user_id"], run_id=IDS["run_id"])
+    reminder = ClearWork(**IDS, reason=ModelReady.ce_type)
     out = await ports(reminder, a_kept_run(), leftovers=InMemoryLeftovers("archive"))
     assert out[1:] == [
         Keep(Disposed(IDS["user_id"], IDS["run_id"], "archive", 0, 0, "denied")),
-        Later(reminder, timedelta(hours=1)),
+        Later(reminder.model_copy(update={"since": SteppingTurn().got_at}), timedelta(hours=1)),
     ]
+
+
+async def test_evidence_of_broken_custody_is_held_only_when_somebody_asked_for_it() -> None:
+    failure = Failure.of(FailureCode.CUSTODY_BROKEN, link="clean photo: missing or differs")
+    event = an_event(RunFailed, **IDS, stage="package", failure=failure)
+    for hours, work, originals in ((0, 0, 24), (72, 72, 72)):
+        out = await ports(event, a_kept_run(), evidence_held=timedelta(hours=hours))
+        delays = {type(each.message): each.after for each in out if isinstance(each, Later)}
+        assert (delays[ClearWork], delays[ClearOriginals]) == (timedelta(hours=work), timedelta(hours=originals))
 
 
 def test_a_run_that_ends_here_is_shown_as_over_at_once() -> None:

@@ -19,7 +19,14 @@ from lifemask.contracts import (
     RunFailed,
     new_id,
 )
+from lifemask.contracts.signing import unseal
+from lifemask.custody import Reader
+from lifemask.custody.envelopes import PAYLOAD_TYPE
+from lifemask.custody.steps import DISPOSAL
 from lifemask.ingest.adapters.apps import AppsFile
+from lifemask.objects import keys
+from lifemask.objects.local import LocalObjects
+from lifemask.testkit.keys import test_keys
 
 RUNS = "/v1/users/u1/runs"
 
@@ -190,7 +197,7 @@ async def test_submit_seals_the_set_and_passes_the_run_on(world: World) -> None:
     assert isinstance(accepted, RunAccepted)
     assert (accepted.photos, accepted.door) == (12, "http")
     base = world.folder / f"users/acme.u1/runs/{run}"
-    statement = (base / "custody/1-upload-1.json").read_bytes()
+    statement = unseal((base / "custody/1-upload-1.dsse.json").read_bytes(), PAYLOAD_TYPE).payload
     assert hashlib.sha256(statement).hexdigest() == accepted.statement
     manifest = json.loads((base / "custody/1-upload-1.manifest.json").read_text())
     assert [each["id"] for each in manifest["photos"]] == photos
@@ -287,9 +294,14 @@ async def test_a_draft_that_nobody_submits_is_closed(world: World) -> None:
         user_id="acme.u1", run_id=run, stage="request", reason="draft_expired"
     )
     assert (await world.view(run))["status"] == "canceled"
-    assert not any("original" in key or "names" in key for key in world.objects)
+    assert not any("/original/" in key or "names" in key for key in world.objects)
     disposed = {row["what"]: row["objects"] for row in await world.rows("select * from disposal")}
     assert disposed == {"original": 2, "names": 1}
+    store = LocalObjects(world.folder)
+    [told] = [info.key async for info in store.list(keys.acts_prefix("acme.u1", run, "disposal"))]
+    disposal = await Reader(store, test_keys().keyring).act(DISPOSAL, told, "acme.u1", run, seen=None)
+    assert (disposal.fields.actor, disposal.fields.reason) == ("ingest", RunCanceled.ce_type)
+    assert [(gone.what, gone.objects) for gone in disposal.fields.gone] == [("original", 2), ("names", 1)]
 
 
 async def test_a_submitted_run_does_not_expire(world: World) -> None:

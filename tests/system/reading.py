@@ -28,9 +28,10 @@ from tests.system.stack import SERVICES, Stack
 from tests.system.waiting import eventually
 
 from lifemask.contracts import Topic, read_envelope
-from lifemask.custody import Chain
+from lifemask.custody import Reader
 from lifemask.custody.broken import CustodyBroken
 from lifemask.custody.steps import DATASET, PUBLICATION, UPLOAD, VALIDATION
+from lifemask.keys.files import Trust
 from lifemask.objects.opening import open_objects
 
 Sound = Callable[[], Awaitable[History]]
@@ -206,7 +207,7 @@ async def _prove(history: History, stack: Stack, ledger: dict[str, Any]) -> None
         if repo["deleted_at"] is None
     }
     async with open_objects(root.resolve().as_uri()) as objects:
-        chain = Chain(objects)
+        chain = Reader(objects, Trust(stack.data / "keys"))
         for fact in history.facts:
             if fact.kind == "dataset.sealed":
                 history.datasets[fact.key] = await _dataset(chain, fact)
@@ -224,9 +225,9 @@ async def _prove(history: History, stack: Stack, ledger: dict[str, Any]) -> None
                 history.published[model] = Published(stated=stated, store=stored, hub=hub)
 
 
-async def _dataset(chain: Chain, fact: Fact) -> Dataset | str:
+async def _dataset(chain: Reader, fact: Fact) -> Dataset | str:
     try:
-        link = await chain.open(DATASET, fact.body["statement"], *fact.key)
+        link = await chain.open(DATASET, fact.body["statement"], *fact.key, seen=None)
     except CustodyBroken as error:
         return str(error)
     pairs = [pair for pair in link.back(VALIDATION).manifest.pairs if pair.clean]
@@ -237,9 +238,9 @@ async def _dataset(chain: Chain, fact: Fact) -> Dataset | str:
     return Dataset(clean=members, originals=frozenset(pair.original for pair in pairs))
 
 
-async def _stated(chain: Chain, fact: Fact, attempts: dict[Any, Any]) -> str | CustodyBroken:
+async def _stated(chain: Reader, fact: Fact, attempts: dict[Any, Any]) -> str | CustodyBroken:
     try:
-        link = await chain.open(PUBLICATION, fact.body["statement"], *fact.key, attempts[fact.key])
+        link = await chain.open(PUBLICATION, fact.body["statement"], *fact.key, attempts[fact.key], seen=None)
     except CustodyBroken as error:
         return error
     return link.subject

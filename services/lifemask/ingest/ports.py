@@ -165,16 +165,29 @@ class Cleared:
     denied: bool = False
 
 
-class Leftovers(Protocol):
-    """Temporary objects of a run. What the store refuses to delete is reported as denied, not raised."""
+@dataclass(frozen=True, slots=True)
+class Disposal:
+    """Whose temporary objects are to go, by which type of fact (which names `statement`), and since when they are."""
 
-    async def clear_work(self, user_id: str, run_id: str) -> Sequence[Cleared]:
+    user_id: str
+    run_id: str
+    reason: str
+    statement: str | None
+    at: datetime
+
+
+class Leftovers(Protocol):
+    """Temporary objects of a run. A signed statement says what goes before the first one does: the same disposal again
+    goes on under the same statement. What the store refuses to delete is reported as denied, not raised.
+    """
+
+    async def clear_work(self, why: Disposal) -> Sequence[Cleared]:
         """Deletes clean photos, archives and weights."""
 
-    async def clear_originals(self, user_id: str, run_id: str) -> Sequence[Cleared]:
-        """Deletes originals and the person's file names."""
+    async def clear_originals(self, why: Disposal) -> Sequence[Cleared]:
+        """Deletes originals and the person's file names; and what `clear_work` does, if there is any again."""
 
-    async def clear_incoming(self, user_id: str, upload: str) -> Cleared:
+    async def clear_incoming(self, why: Disposal, upload: str) -> Sequence[Cleared]:
         """Deletes whatever lies in the prefix of an upload."""
 
 

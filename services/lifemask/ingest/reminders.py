@@ -2,8 +2,10 @@
 
 from typing import ClassVar
 
+from pydantic import AwareDatetime, Field
+
 from lifemask.bus.outcomes import Reminder
-from lifemask.contracts import RunId
+from lifemask.contracts import Digest, RunId
 
 
 class ExpireDraft(Reminder):
@@ -27,18 +29,26 @@ class GiveUp(Reminder):
     run_id: RunId
 
 
-class ClearWork(Reminder):
+class _Clear(Reminder):
+    run_id: RunId
+    reason: str = Field(max_length=64)
+    """Type of the fact by which it is needed no more."""
+    statement: Digest | None = None
+    """The statement that this fact names."""
+    since: AwareDatetime | None = None
+    """When it was begun, if the store has refused a deletion since."""
+
+
+class ClearWork(_Clear):
     """Clean photos, archives and weights of a run that is over are to go."""
 
     ce_type: ClassVar[str] = "lifemask.ingest.clear-work.v1"
-    run_id: RunId
 
 
-class ClearOriginals(Reminder):
+class ClearOriginals(_Clear):
     """Originals of a run that is over are to go, and whatever temporary object came late."""
 
     ce_type: ClassVar[str] = "lifemask.ingest.clear-originals.v1"
-    run_id: RunId
 
 
 class BringOver(Reminder):
@@ -56,8 +66,7 @@ class TakeUpload(Reminder):
     taken: int = 0
 
 
-class ClearIncoming(Reminder):
+class ClearIncoming(_Clear):
     """What an app put into its incoming prefix for a run is to go: it was taken over, or never will be."""
 
     ce_type: ClassVar[str] = "lifemask.ingest.clear-incoming.v1"
-    run_id: RunId

@@ -43,6 +43,9 @@ class IngestSettings(ServiceSettings):
     """Until a draft that nobody submitted is closed."""
     originals_hours: float = Field(default=24, ge=0)
     """How long originals stay after the run's end."""
+    evidence_hours: float = Field(default=0, ge=0, le=30 * 24)
+    """How long photos, archive and weights of a run stay whose custody is broken, for whoever examines it. They are a
+    person's photos: 0, the default, holds none beyond the ordinary time."""
     incoming_days: float = Field(default=7, gt=0)
     """How long objects of the incoming prefix stay that no run takes over."""
     sealing_retry: float = Field(default=30, gt=0)

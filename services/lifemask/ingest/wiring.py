@@ -15,11 +15,12 @@ from lifemask.ingest.adapters.archives import TokenArchives
 from lifemask.ingest.adapters.custody import UploadCustody
 from lifemask.ingest.adapters.desk import TracedDesk
 from lifemask.ingest.adapters.gate import gate, signers
+from lifemask.ingest.adapters.leftovers import StoredLeftovers
 from lifemask.ingest.adapters.links import TokenLinks
 from lifemask.ingest.adapters.postgres import PostgresRuns
 from lifemask.ingest.adapters.replicate import ReplicateSecrets
 from lifemask.ingest.adapters.spans import TelemetrySpans
-from lifemask.ingest.adapters.store import StoredIncoming, StoredLeftovers, StoredNames, StoredOriginals, StoredPapers
+from lifemask.ingest.adapters.store import StoredIncoming, StoredNames, StoredOriginals, StoredPapers
 from lifemask.ingest.adapters.sweep import sweeping
 from lifemask.ingest.adapters.targets import StoredTargets
 from lifemask.ingest.adapters.web import GuardedWeb
@@ -40,8 +41,8 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
         open_objects(settings.objects) as objects,
         _provider(settings) as http,
         aclosing(GuardedWeb(settings.url_door_allow, settings.fetch_seconds)) as web,
-        sweeping(objects, timedelta(days=settings.incoming_days)),
         open_bus("ingest", Stage.REQUEST, settings) as bus,
+        sweeping(objects, Chain(objects, bus.signer, bus.trust), timedelta(days=settings.incoming_days)),
     ):
         chain = Chain(objects, bus.signer, bus.trust)
         office = _office(settings, objects, http, web, bus)
@@ -57,9 +58,10 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
             names=office.names,
             papers=office.papers,
             custody=office.custody,
-            leftovers=StoredLeftovers(objects),
+            leftovers=StoredLeftovers(objects, chain),
             spans=TelemetrySpans(),
             originals_kept=settings.limits.originals_kept,
+            evidence_held=timedelta(hours=settings.evidence_hours),
             writer=RowWriter(settings.photos_min),
             on_end=on_end,
         )

@@ -1,25 +1,20 @@
-"""What ingest keeps in the object store: originals, file names, small documents; and the deleting of leftovers."""
+"""What ingest keeps in the object store: originals, file names, small documents."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
-import structlog
-
-from lifemask.bus.outcomes import Misconfigured
 from lifemask.bus.rows import Rows
-from lifemask.ingest.ports import Cleared, IncomingMissing, OriginalMissing, PhotoSink
+from lifemask.ingest.ports import IncomingMissing, OriginalMissing, PhotoSink
 from lifemask.objects import keys
 from lifemask.objects.port import ObjectMissing, ObjectStore
 
-_LOG: Final = structlog.get_logger(__name__)
 _NAMES_LIMIT: Final = 1 << 20
 """Bytes of names.json: 100 names of 255 characters are below 150 KB."""
 _NAMES_AT_ONCE: Final = 3
 """Each writing of names holds a database connection for two calls of the store; the pool is small."""
-_WORK: Final = ("clean", "archive", "weights")
 
 
 class StoredOriginals:
@@ -118,36 +113,3 @@ class StoredPapers:
 
     async def keep_contact(self, user_id: str, email: str) -> None:
         await self._objects.put(keys.contact(user_id), json.dumps({"email": email}).encode())
-
-
-class StoredLeftovers:
-    """The port `Leftovers`."""
-
-    def __init__(self, objects: ObjectStore) -> None:
-        self._objects = objects
-
-    async def clear_work(self, user_id: str, run_id: str) -> Sequence[Cleared]:
-        place = keys.run_prefix(user_id, run_id)
-        return [await self._clear(run_id, what, f"{place}{what}/") for what in _WORK]
-
-    async def clear_originals(self, user_id: str, run_id: str) -> Sequence[Cleared]:
-        place = keys.run_prefix(user_id, run_id)
-        return [
-            await self._clear(run_id, "original", f"{place}original/"),
-            await self._clear(run_id, "names", f"{place}names.json"),
-        ]
-
-    async def clear_incoming(self, user_id: str, upload: str) -> Cleared:
-        app, _, user = user_id.partition(".")
-        return await self._clear(upload, "incoming", keys.incoming_prefix(app, user, upload))
-
-    async def _clear(self, owner: str, what: str, prefix: str) -> Cleared:
-        objects = size = 0
-        try:
-            async for info in self._objects.list(prefix):
-                await self._objects.delete(info.key)
-                objects, size = objects + 1, size + info.bytes
-        except Misconfigured as refused:
-            _LOG.warning("temporary objects cannot be deleted", of=owner, what=what, problem=refused.detail)
-            return Cleared(what, objects, size, denied=True)
-        return Cleared(what, objects, size)

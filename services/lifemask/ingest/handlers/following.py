@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from lifemask.bus.outcomes import Keep, Later, Outcome, RunEnded, Turn
-from lifemask.contracts import RunCanceled, RunEvent
+from lifemask.contracts import FailureCode, RunCanceled, RunEvent, RunFailed
 from lifemask.ingest.domain.rows import Seen
 from lifemask.ingest.ports import Runs, Spans
 from lifemask.ingest.reminders import ClearIncoming, ClearOriginals, ClearWork
@@ -16,21 +16,33 @@ async def follow(event: RunEvent) -> Sequence[Outcome]:
 
 
 async def wind_up(
-    event: RunEvent, *, runs: Runs, spans: Spans, originals_kept: timedelta, turn: Turn
+    event: RunEvent,
+    *,
+    runs: Runs,
+    spans: Spans,
+    originals_kept: timedelta,
+    evidence_held: timedelta,
+    turn: Turn,
 ) -> Sequence[Outcome]:
-    """A terminal fact: shown, traced, and what was temporary goes."""
+    """A terminal fact: shown, traced, and what was temporary goes. Evidence of broken custody may be held a while."""
     run = await runs.run(event.user_id, event.run_id)
     if run is not None:
         spans.finish(run.id, run.submitted_at or run.created_at, turn.got_at, event.ce_type)
-    incoming = ClearIncoming(**event.run)
+    why = {**event.run, "reason": event.ce_type, "statement": getattr(event, "statement", None)}
+    incoming = ClearIncoming(**why)
     expired = isinstance(event, RunCanceled) and event.reason == "draft_expired"
+    held = evidence_held if _is_evidence(event) else timedelta(0)
     return [
         Keep(Seen(event)),
-        Later(ClearWork(**event.run), timedelta(0)),
-        Later(ClearOriginals(**event.run), timedelta(0) if expired else originals_kept),
+        Later(ClearWork(**why), held),
+        Later(ClearOriginals(**why), timedelta(0) if expired else max(originals_kept, held)),
         Later(incoming, timedelta(0)),
         Later(incoming, originals_kept),
     ]
+
+
+def _is_evidence(event: RunEvent) -> bool:
+    return isinstance(event, RunFailed) and event.failure.code == FailureCode.CUSTODY_BROKEN
 
 
 def on_end(ended: RunEnded) -> Sequence[Keep]:

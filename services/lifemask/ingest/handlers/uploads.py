@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from lifemask.bus.outcomes import Keep, Later, Misconfigured, Outcome, Retryable, Turn
-from lifemask.contracts import PhotoReceived, PhotosUploaded, RunRejected, photo_id_of
+from lifemask.contracts import PhotoReceived, PhotosUploaded, RunEvent, RunRejected, photo_id_of
 from lifemask.ingest.acts.office import Limits
 from lifemask.ingest.domain.photos import Photo
 from lifemask.ingest.domain.rows import NewPhoto, NewUpload, Suspicious
@@ -48,7 +48,7 @@ async def take_upload(event: PhotosUploaded, *, runs: Runs, limits: Limits) -> S
     row = NewUpload(event.user_id, event.run_id, event.request.model_dump_json(), content, upload, objects)
     if refusal is None:
         return [Keep(row), Later(TakeUpload(**event.run), _NOW)]
-    return [Keep(row), refusal, Later(ClearIncoming(**event.run), _NOW)]
+    return [Keep(row), refusal, _clear_incoming(refusal)]
 
 
 def refuse_unreadable(user_id: str, run_id: str, problem: str, body: bytes) -> Sequence[Outcome]:
@@ -80,7 +80,7 @@ async def take_over(
     try:
         unfit = await _unfit(run, incoming, limits) if reminder.taken == 0 else None
         if unfit is not None:
-            return _ended(run, refused(run.user_id, run.id, unfit, len(run.objects)))
+            return _ended(refused(run.user_id, run.id, unfit, len(run.objects)))
         return await _bring(run, photos, reminder, incoming=incoming, receiver=receiver, limits=limits)
     except (Retryable, Misconfigured) as problem:
         _LOG.warning("takeover_postponed", run=run.id, code=problem.code.value)
@@ -92,11 +92,11 @@ async def _conclude(
 ) -> Sequence[Outcome]:
     """Files that came twice count once, so only now it is known how many photos there are."""
     if len(photos) < minimum:
-        return _ended(run, too_few(run.user_id, run.id, len(photos), minimum, len(run.objects)))
+        return _ended(too_few(run.user_id, run.id, len(photos), minimum, len(run.objects)))
     sealed = await try_to_seal(run, photos, papers=papers, custody=custody)
     if sealed is None:
         return [Later(reminder, SEAL_AGAIN)]
-    return [sealed, Later(ClearIncoming(user_id=run.user_id, run_id=run.id), _NOW)]
+    return [sealed, _clear_incoming(sealed)]
 
 
 async def _unfit(run: Run, incoming: Incoming, limits: Limits) -> str | None:
@@ -129,7 +129,7 @@ async def _bring(
     known = {photo.sha256: photo.id for photo in photos}
     for name, received in zip(few, found, strict=True):
         if isinstance(received, BaseException):
-            return _ended(run, refused(run.user_id, run.id, _said(name, received, limits), len(run.objects)))
+            return _ended(refused(run.user_id, run.id, _said(name, received, limits), len(run.objects)))
         photo_id = photo_id_of(run.id, name)
         if known.setdefault(received.sha256, photo_id) == photo_id:
             outcomes += _photo(run, photo_id, received, limits.photos_max)
@@ -171,8 +171,12 @@ def _photo(run: Run, photo_id: str, received: Received, maximum: int) -> list[Ou
     return [Keep(row), event]
 
 
-def _ended(run: Run, terminal: RunRejected) -> list[Outcome]:
-    return [terminal, Later(ClearIncoming(user_id=run.user_id, run_id=run.id), _NOW)]
+def _ended(terminal: RunRejected) -> list[Outcome]:
+    return [terminal, _clear_incoming(terminal)]
+
+
+def _clear_incoming(event: RunEvent) -> Later:
+    return Later(ClearIncoming(**event.run, reason=event.ce_type), _NOW)
 
 
 def _misuse(event: PhotosUploaded, content: str) -> Suspicious:
