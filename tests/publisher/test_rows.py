@@ -9,13 +9,26 @@ from tests.publisher.world import RUN, USER, publication
 
 from lifemask.bus.rows import Pool, Rows, act_for
 from lifemask.publisher.adapters.postgres import PostgresPublications, write_row
-from lifemask.publisher.domain import Checked, Intended, Published, State, Withdrawing, Withdrawn
+from lifemask.publisher.domain import (
+    Checked,
+    Intended,
+    Published,
+    Revocation,
+    Revoked,
+    Revoking,
+    State,
+    Withdrawing,
+    Withdrawn,
+)
 
 INTENDED = Intended(publication())
 CHECKED = Checked(publication().at("c" * 40))
 PUBLISHED = Published(USER, RUN)
 WITHDRAWING = Withdrawing(USER, RUN, publication().model_id)
 WITHDRAWN = Withdrawn(USER, RUN)
+WORDS = Revocation("The photos were another person's.", "kim")
+REVOKING = Revoking(USER, RUN, WORDS)
+REVOKED = Revoked(USER, RUN)
 
 
 @pytest.fixture
@@ -44,6 +57,13 @@ async def store(pool: Pool, *rows: object) -> None:
         ([INTENDED, WITHDRAWN], State.INTENDED),
         ([INTENDED, WITHDRAWING, WITHDRAWN], State.WITHDRAWN),
         ([INTENDED, WITHDRAWING, WITHDRAWN, WITHDRAWING, PUBLISHED], State.WITHDRAWN),
+        ([INTENDED, CHECKED, PUBLISHED, REVOKING], State.REVOKING),
+        ([INTENDED, REVOKING, CHECKED, PUBLISHED, WITHDRAWING], State.REVOKING),
+        ([INTENDED, CHECKED, PUBLISHED, REVOKED], State.PUBLISHED),
+        ([INTENDED, CHECKED, PUBLISHED, REVOKING, REVOKED], State.REVOKED),
+        ([INTENDED, CHECKED, PUBLISHED, REVOKING, REVOKED, REVOKING, WITHDRAWING, WITHDRAWN], State.REVOKED),
+        ([INTENDED, WITHDRAWING, REVOKING, REVOKED], State.WITHDRAWING),
+        ([INTENDED, WITHDRAWING, WITHDRAWN, REVOKING], State.WITHDRAWN),
     ],
 )
 async def test_states_go_forward_only(pool: Pool, rows: Sequence[object], state: State) -> None:
@@ -67,6 +87,18 @@ async def test_a_withdrawal_knows_the_repository_that_was_intended(pool: Pool) -
     known = await PostgresPublications(Rows(pool)).find(USER, RUN)
     assert known
     assert known.publication.repo == publication().repo
+
+
+async def test_the_first_words_of_a_revocation_stay(pool: Pool) -> None:
+    await store(pool, INTENDED, CHECKED, PUBLISHED)
+    rows = PostgresPublications(Rows(pool))
+    before = await rows.find(USER, RUN)
+    assert before
+    assert before.revocation is None
+    await store(pool, REVOKING, Revoking(USER, RUN, Revocation("Something else.", "lee")), REVOKED, REVOKING)
+    known = await rows.find(USER, RUN)
+    assert known
+    assert (known.revocation, known.publication) == (WORDS, before.publication)
 
 
 async def test_another_user_sees_and_writes_nothing(pool: Pool) -> None:

@@ -15,12 +15,22 @@ from tests.publisher.sealed import trained_run
 
 from lifemask.bus.outbound import nothing_on_end
 from lifemask.bus.service import Service
-from lifemask.contracts import Event, ModelReady, RunCancelRequested, RunFailed
+from lifemask.contracts import (
+    Event,
+    ModelReady,
+    ModelRevocationRequested,
+    ModelRevoked,
+    RunCancelRequested,
+    RunFailed,
+)
+from lifemask.custody import Reader
+from lifemask.custody.steps import REVOCATION
 from lifemask.objects import keys
 from lifemask.publisher.settings import PublisherSettings
 from lifemask.publisher.wiring import publisher
 from lifemask.sandbox.server import SandboxUrls, running_sandbox
 from lifemask.testkit.events import a_run, an_event
+from lifemask.testkit.keys import test_keys
 from lifemask.testkit.objects import InMemoryObjects
 from lifemask.testkit.outbox import said
 
@@ -39,8 +49,8 @@ class Hooked(InMemoryObjects):
 
     on_read_back: Callable[[], Awaitable[None]] | None = None
     """Called once, when the published weights are about to be read back."""
-    dies_at_seal: bool = False
-    """The process dies when it writes the publication statement."""
+    dies_at: str = ""
+    """The process dies when it writes the statement of this step or act."""
 
     async def read(self, key: keys.Key, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         if end is None and "/models/" in key and (hook := self.on_read_back):
@@ -50,7 +60,7 @@ class Hooked(InMemoryObjects):
             yield chunk
 
     async def put(self, key: keys.Key, data: bytes, *, create_only: bool = False) -> None:
-        if self.dies_at_seal and "publication" in key:
+        if self.dies_at and f"{self.dies_at}-" in key:
             raise Killed
         await super().put(key, data, create_only=create_only)
 
@@ -223,6 +233,101 @@ async def test_a_run_cancelled_while_it_is_published_leaves_nothing_outside(proc
     assert await process.repos() == []
 
 
+async def acts(process: Process, run: dict[str, str]) -> list[keys.Key]:
+    prefix = keys.acts_prefix(run["user_id"], run["run_id"], "revocation")
+    return [key for key in process.objects.keys if key.startswith(prefix)]
+
+
+def asked_of(ready: ModelReady, **changes: str) -> ModelRevocationRequested:
+    told = {"model_id": ready.model_id, "reason": "The photos were another person's.", "actor": "kim"}
+    return an_event(ModelRevocationRequested, **ready.run, **(told | changes))
+
+
+async def test_a_revoked_model_is_gone_everywhere_and_its_evidence_stays(process: Process) -> None:
+    run = a_run()
+    training = await trained_run(process.objects, run)
+    await process.receive(training)
+    await process.settle()
+    [ready] = await process.facts()
+    assert isinstance(ready, ModelReady)
+    evidence = {key for key in process.objects.keys if "/custody/" in key}
+    await process.fails("delete_repo", "drop_after")
+    await process.receive(asked_of(ready))
+    await process.settle()
+    assert len(await process.facts()) == 1  # the hub's answer was lost
+    await process.receive(asked_of(ready, actor="lee"))
+    await process.time_passes()
+    [_, revoked] = await process.facts()
+    assert isinstance(revoked, ModelRevoked)
+    assert (revoked.run, revoked.model_id, revoked.actor) == (run, ready.model_id, "kim")
+    assert process.models == []
+    assert await process.repos() == []
+    [act] = await acts(process, run)
+    found = await Reader(process.objects, test_keys().keyring).act(REVOCATION, act, **run, seen=None)
+    assert (found.fields.actor, found.fields.reason) == ("kim", revoked.reason)
+    assert (found.fields.model, found.fields.version) == (ready.model_id, ready.version)
+    assert evidence == {key for key in process.objects.keys if "/custody/" in key} - {act}
+    await process.receive(asked_of(ready))
+    await process.receive(training)
+    await process.time_passes()
+    assert len(await process.facts()) == 2
+    assert len(await acts(process, run)) == 1
+    assert process.models == []
+
+
+async def test_a_revocation_that_was_killed_anywhere_goes_on(database: Make, tmp_path: Path) -> None:
+    """Killed when it signs: everything outside is gone by then, nothing is told."""
+    dsn, store, run = await database("publisher"), uuid4().hex, a_run()
+    async with running_sandbox(tmp_path / "sandbox") as urls:
+        async with started(dsn, store, urls) as first:
+            await first.receive(await trained_run(first.objects, run))
+            await first.settle()
+            [ready] = await first.facts()
+            assert isinstance(ready, ModelReady)
+            await first.receive(asked_of(ready))
+            first.objects.dies_at = "revocation"
+            with pytest.raises(Killed):
+                await first.settle()
+            assert await first.facts() == [ready]
+        first.objects.dies_at = ""
+        async with started(dsn, store, urls) as second:
+            await second.time_passes()
+            [_, revoked] = await second.facts()
+            assert isinstance(revoked, ModelRevoked)
+            assert second.models == []
+            assert await second.repos() == []
+            assert len(await acts(second, run)) == 1
+
+
+async def test_a_publication_that_waits_is_blocked_by_a_revocation(process: Process) -> None:
+    """The training's message is a dead letter when the revocation comes; an operator replays it afterwards."""
+    run = a_run()
+    await process.fails("commit", "answer", status=503, times=None)
+    training = await trained_run(process.objects, run)
+    await process.receive(training)
+    for _ in range(process.service.bus.settings.max_attempts):
+        await process.settle()
+        await process.service.bus.pool.execute("update lane set ready_at = now()")
+    assert process.models
+    model = process.models[0].split("/")[3]
+    await process.receive(an_event(ModelRevocationRequested, **run, model_id=model))
+    await process.time_passes()
+    assert process.models == []
+    assert await process.repos() == []
+    async with httpx.AsyncClient(trust_env=False) as client:
+        await client.delete(process.urls.faults)
+    await process.service.bus.pool.execute(
+        "update inbox set dead_at = null, attempts = 0, replays = 1 where dead_at is not null"
+    )
+    await process.service.bus.pool.execute("update lane set todo = 1")
+    await process.time_passes()
+    failed = (await process.facts())[-1]
+    assert isinstance(failed, RunFailed)
+    assert failed.failure.code == "model_revoked"
+    assert process.models == []
+    assert await process.repos() == []
+
+
 async def test_other_bytes_on_the_hub_fail_the_run_and_are_withdrawn(process: Process) -> None:
     run = a_run()
     await process.fails("paths_info", "alter", times=None)
@@ -267,11 +372,11 @@ async def test_a_second_process_takes_over_after_a_crash_before_the_seal(databas
         async with started(dsn, store, urls) as first:
             event = await trained_run(first.objects, run)
             await first.receive(event)
-            first.objects.dies_at_seal = True
+            first.objects.dies_at = "publication"
             with pytest.raises(Killed):
                 await first.service.worker.step()
             places = first.models
-        first.objects.dies_at_seal = False
+        first.objects.dies_at = ""
         async with started(dsn, store, urls) as second:
             await second.time_passes()
             [ready] = await second.facts()

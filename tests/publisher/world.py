@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from lifemask.bus.outcomes import Keep, Outcome
+from lifemask.bus.outcomes import Keep, Outcome, Retryable
 from lifemask.contracts import Failure, FailureCode, RunRequest, TrainingSucceeded
 from lifemask.publisher.domain import (
     Checked,
@@ -14,6 +14,9 @@ from lifemask.publisher.domain import (
     Known,
     Publication,
     Published,
+    Revocation,
+    Revoked,
+    Revoking,
     State,
     Statements,
     Trained,
@@ -69,6 +72,7 @@ class InMemoryChain:
 
     problem: Failure | None = None
     sealed: dict[tuple[str, int], tuple[Publication, datetime]] = field(default_factory=dict)
+    revoked: dict[tuple[str, datetime], Revocation] = field(default_factory=dict)
 
     async def trained(self, event: TrainingSucceeded, seen: datetime) -> Trained | Failure:
         return self.problem or trained()
@@ -78,6 +82,9 @@ class InMemoryChain:
         if kept != (publication, at):
             return Failure.of(FailureCode.CUSTODY_BROKEN, link="publication")
         return hashlib.sha256(repr(kept).encode()).hexdigest()
+
+    async def seal_revocation(self, publication: Publication, revocation: Revocation, at: datetime) -> None:
+        self.revoked.setdefault((publication.model_id, at), revocation)
 
 
 @dataclass
@@ -103,16 +110,26 @@ class InMemoryPublications:
             case Checked(publication=new):
                 if state is State.INTENDED:
                     self.row = Known(new, State.INTENDED)
-            case Published():
-                if self.row and state is State.INTENDED:
-                    self.row = Known(self.row.publication, State.PUBLISHED)
             case Withdrawing(user_id=user_id, run_id=run_id, model_id=model_id):
                 old = self.row.publication if self.row else Publication(user_id, run_id, model_id, "")
                 if state in {None, State.INTENDED}:
                     self.row = Known(old, State.WITHDRAWING)
-            case Withdrawn():
-                if self.row and state is State.WITHDRAWING:
-                    self.row = Known(self.row.publication, State.WITHDRAWN)
+            case _:
+                self._move(row)
+
+    def _move(self, row: object) -> None:
+        to, sources = _MOVES[type(row)]
+        if self.row and self.row.state in sources:
+            revocation = row.revocation if isinstance(row, Revoking) else self.row.revocation
+            self.row = Known(self.row.publication, to, revocation)
+
+
+_MOVES: dict[type, tuple[State, set[State]]] = {
+    Published: (State.PUBLISHED, {State.INTENDED}),
+    Withdrawn: (State.WITHDRAWN, {State.WITHDRAWING}),
+    Revoking: (State.REVOKING, {State.INTENDED, State.PUBLISHED}),
+    Revoked: (State.REVOKED, {State.REVOKING}),
+}
 
 
 @dataclass
@@ -153,6 +170,7 @@ class InMemoryHub:
 
     repos: dict[str, list[str]] = field(default_factory=dict)
     refuses: bool = False
+    away: bool = False
     answers: str | None = None
     """What it says instead of the digest that was committed."""
 
@@ -175,6 +193,8 @@ class InMemoryHub:
         return self.repos[publication.repo or ""][int(publication.hub_commit or "0", 16) - 1]
 
     async def remove(self, repo: str) -> None:
+        if self.away:
+            raise Retryable(FailureCode.HUB_UNAVAILABLE)
         self.repos.pop(repo, None)
 
 

@@ -45,12 +45,16 @@ class Trained:
 
 
 class State(StrEnum):
-    """Of a publication. `withdrawing` and `withdrawn` never go back."""
+    """Of a publication. Forward only: a withdrawn model (its run ended without one) and a revoked model (an operator
+    took it back) never come again.
+    """
 
     INTENDED = "intended"
     PUBLISHED = "published"
     WITHDRAWING = "withdrawing"
     WITHDRAWN = "withdrawn"
+    REVOKING = "revoking"
+    REVOKED = "revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +76,23 @@ class Publication:
 
 
 @dataclass(frozen=True, slots=True)
+class Revocation:
+    """Why a model was taken back, in words without personal data, and who decided it."""
+
+    reason: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """A publication as it is stored. `publication.place` is set when everything was read back and equal, and is
-    empty before; from then on the place never changes, so that a redelivery seals the same bytes.
+    empty before; from then on the place never changes, so that a redelivery seals the same bytes. `revocation` is set
+    in the states `revoking` and `revoked`.
     """
 
     publication: Publication
     state: State
+    revocation: Revocation | None = None
 
     @property
     def is_checked(self) -> bool:
@@ -119,6 +133,23 @@ class Withdrawing:
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
     """Row: store and hub hold nothing of it any more."""
+
+    user_id: UserId
+    run_id: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class Revoking:
+    """Row: from now on nothing of the run is published any more. The first revocation's words stay."""
+
+    user_id: UserId
+    run_id: RunId
+    revocation: Revocation
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """Row: store and hub hold nothing of it any more, and that is signed and told."""
 
     user_id: UserId
     run_id: RunId

@@ -4,14 +4,27 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import ClassVar, Final
 
-from lifemask.bus.outcomes import Keep, Later, Outcome, Reminder, RunEnded, Turn, on
-from lifemask.contracts import Failure, FailureCode, ModelReady, RunFailed, RunId, Stage, TrainingSucceeded
+from lifemask.bus.outcomes import Keep, Later, Outcome, Reminder, Retryable, RunEnded, Turn, on
+from lifemask.contracts import (
+    Failure,
+    FailureCode,
+    ModelReady,
+    ModelRevocationRequested,
+    ModelRevoked,
+    RunFailed,
+    RunId,
+    Stage,
+    TrainingSucceeded,
+)
 from lifemask.publisher.domain import (
     Checked,
     HubNames,
     Intended,
     Publication,
     Published,
+    Revocation,
+    Revoked,
+    Revoking,
     State,
     Trained,
     Withdrawing,
@@ -24,16 +37,30 @@ from lifemask.publisher.ports import Chain, Hub, ModelStore, Publications
 
 LEFTOVERS_AFTER: Final = timedelta(hours=1)
 """When to look for what a worker, frozen between its last check and its write, put there afterwards."""
+AGAIN_AFTER: Final = timedelta(seconds=5)
+"""First delay of a revocation that store or hub could not carry out yet; doubles each time, up to an hour."""
+_AGAIN_AT_MOST: Final = timedelta(hours=1)
 
 
 class TidyModel(Reminder):
-    """Remove what must not stay outside: everything of a withdrawn model, the unused places of a published one."""
+    """Remove what must not stay outside: everything of a withdrawn or revoked model, the unused places of a
+    published one.
+    """
 
     ce_type: ClassVar[str] = "lifemask.publisher.tidy-model.v1"
 
     run_id: RunId
     is_last: bool = False
     """Whether this is the second look, after which none is ordered."""
+
+
+class RevokeModel(Reminder):
+    """Take back a model whose row says so. `tries` counts the times that store or hub were away."""
+
+    ce_type: ClassVar[str] = "lifemask.publisher.revoke-model.v1"
+
+    run_id: RunId
+    tries: int = 0
 
 
 async def publish_model(
@@ -47,10 +74,12 @@ async def publish_model(
     turn: Turn,
 ) -> Sequence[Outcome]:
     """The gate, the two places, the comparison, the statement, the news: in this order."""
+    known = await publications.find(event.user_id, event.run_id)
+    if known and known.revocation:
+        return [_failed(event, Failure.of(FailureCode.MODEL_REVOKED))]
     trained = await chain.trained(event, turn.got_at)
     if isinstance(trained, Failure):
         return [_failed(event, trained)]
-    known = await publications.find(event.user_id, event.run_id)
     intended = plan(event.user_id, event.run_id, turn.epoch, names)
     done = known.publication if known and known.is_checked else await _publish(trained, intended, store, hub, turn)
     if isinstance(done, Failure):
@@ -79,13 +108,49 @@ async def tidy_model(
     if known.state is State.PUBLISHED:
         await store.remove(publication.user_id, publication.model_id, but=publication.place)
         return []
-    await store.remove(publication.user_id, publication.model_id)
-    if publication.repo:
-        await hub.remove(publication.repo)
+    await _remove(publication, store, hub)
     again = reminder.model_copy(update={"is_last": True})
     return [
         Keep(Withdrawn(reminder.user_id, reminder.run_id)),
         *([] if reminder.is_last else [Later(again, LEFTOVERS_AFTER)]),
+    ]
+
+
+async def hear_revocation(event: ModelRevocationRequested, *, publications: Publications) -> Sequence[Outcome]:
+    """From here on nothing of the run is published; what is outside goes in a message of its own, tried until it is
+    gone. Asked twice, the first words stay. A model that is unknown, or was withdrawn, is not outside anyway.
+    """
+    known = await publications.find(event.user_id, event.run_id)
+    if known is None or known.publication.model_id != event.model_id:
+        return []
+    revocation = Revocation(event.reason, event.actor)
+    return [Keep(Revoking(event.user_id, event.run_id, revocation)), Later(RevokeModel(**event.run), timedelta(0))]
+
+
+async def revoke_model(
+    reminder: RevokeModel, *, chain: Chain, publications: Publications, store: ModelStore, hub: Hub, turn: Turn
+) -> Sequence[Outcome]:
+    """Out of store and hub, then signed, then told. Every step can be done again, so it goes on after a crash."""
+    known = await publications.find(reminder.user_id, reminder.run_id)
+    if known is None or known.revocation is None or known.state is not State.REVOKING:
+        return []
+    try:
+        await _remove(known.publication, store, hub)
+    except Retryable:  # for as long as it takes: a dead letter would leave a revoked model outside
+        again = reminder.model_copy(update={"tries": reminder.tries + 1})
+        return [Later(again, min(AGAIN_AFTER * 2 ** min(reminder.tries, 16), _AGAIN_AT_MOST))]
+    await chain.seal_revocation(known.publication, known.revocation, turn.got_at)
+    user_id, run_id = reminder.user_id, reminder.run_id
+    return [
+        Keep(Revoked(user_id, run_id)),
+        ModelRevoked(
+            user_id=user_id,
+            run_id=run_id,
+            model_id=known.publication.model_id,
+            reason=known.revocation.reason,
+            actor=known.revocation.actor,
+        ),
+        Later(TidyModel(user_id=user_id, run_id=run_id, is_last=True), LEFTOVERS_AFTER),
     ]
 
 
@@ -115,6 +180,13 @@ async def _publish(
         return problem
     commit = await hub.commit(publication, trained, turn.check)
     return commit if isinstance(commit, Failure) else publication.at(commit)
+
+
+async def _remove(publication: Publication, store: ModelStore, hub: Hub) -> None:
+    """Everything of the model, in both places."""
+    await store.remove(publication.user_id, publication.model_id)
+    if publication.repo:
+        await hub.remove(publication.repo)
 
 
 async def _find_difference(publication: Publication, trained: Trained, store: ModelStore, hub: Hub) -> Failure | None:
@@ -149,4 +221,6 @@ def _failed(event: TrainingSucceeded, failure: Failure) -> RunFailed:
 HANDLERS = (
     on(TrainingSucceeded, publish_model, brings="run"),
     on(TidyModel, tidy_model),
+    on(ModelRevocationRequested, hear_revocation),
+    on(RevokeModel, revoke_model),
 )

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from lifemask.contracts import Digest, Failure, ModelId, RunId, TrainingSucceeded, UserId
-from lifemask.publisher.domain import Known, Publication, Trained
+from lifemask.publisher.domain import Known, Publication, Revocation, Trained
 
 Check = Callable[[], Awaitable[None]]
 """Raises when the lane or the run is no longer ours; asked before each write that may happen more than once."""
@@ -23,6 +23,9 @@ class Chain(Protocol):
         """Seals that the weights were read back where `publication` says; repeating it gives the same digest.
         Failure when another publication of this training was sealed before.
         """
+
+    async def seal_revocation(self, publication: Publication, revocation: Revocation, at: datetime) -> None:
+        """Seals that the model was taken back, why and by whom; repeating it with the same `at` changes nothing."""
 
 
 class ModelStore(Protocol):

@@ -7,16 +7,18 @@ from lifemask.custody import Chain, CustodyBroken, sealed_request
 from lifemask.custody.steps import (
     DATASET,
     PUBLICATION,
+    REVOCATION,
     TRAINING,
     UPLOAD,
     VALIDATION,
     WEIGHTS,
     PublicationFields,
     PublicationManifest,
+    RevocationFields,
 )
 from lifemask.objects import keys
 from lifemask.objects.port import ObjectStore
-from lifemask.publisher.domain import Publication, Statements, Trained
+from lifemask.publisher.domain import Publication, Revocation, Statements, Trained
 
 
 class CustodyChain:
@@ -56,6 +58,16 @@ class CustodyChain:
             )
         except CustodyBroken as broken:
             return broken.failure(run_id)
+
+    async def seal_revocation(self, publication: Publication, revocation: Revocation, at: datetime) -> None:
+        fields = RevocationFields(
+            actor=revocation.actor, reason=revocation.reason, model=publication.model_id, version=publication.place
+        )
+        user_id, run_id = publication.user_id, publication.run_id
+        try:
+            await self._chain.record(REVOCATION, user_id, run_id, "model", fields=fields, at=at)
+        except CustodyBroken as broken:  # another's file lies there: the model goes all the same, and an audit names it
+            broken.failure(run_id)
 
     async def _open(self, event: TrainingSucceeded, seen: datetime) -> Trained:
         user_id, run_id = event.user_id, event.run_id

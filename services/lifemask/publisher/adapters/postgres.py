@@ -12,6 +12,9 @@ from lifemask.publisher.domain import (
     Known,
     Publication,
     Published,
+    Revocation,
+    Revoked,
+    Revoking,
     State,
     Withdrawing,
     Withdrawn,
@@ -38,6 +41,14 @@ where publication.state = 'intended'
 _WITHDRAWN = """
 update publication set state = 'withdrawn', changed_at = now()
 where user_id = $1 and run_id = $2 and state = 'withdrawing'
+"""
+_REVOKING = """
+update publication set state = 'revoking', revoked_because = $3, revoked_by = $4, changed_at = now()
+where user_id = $1 and run_id = $2 and state in ('intended', 'published')
+"""
+_REVOKED = """
+update publication set state = 'revoked', changed_at = now()
+where user_id = $1 and run_id = $2 and state = 'revoking'
 """
 
 
@@ -72,6 +83,10 @@ def _statement(row: object) -> tuple[Any, ...]:
             return _WITHDRAWING, user_id, run_id, model_id
         case Withdrawn(user_id=user_id, run_id=run_id):
             return _WITHDRAWN, user_id, run_id
+        case Revoking(user_id=user_id, run_id=run_id, revocation=Revocation(reason=reason, actor=actor)):
+            return _REVOKING, user_id, run_id, reason, actor
+        case Revoked(user_id=user_id, run_id=run_id):
+            return _REVOKED, user_id, run_id
     raise TypeError(f"no such row: {type(row).__name__}")
 
 
@@ -79,4 +94,5 @@ def _known(row: asyncpg.Record) -> Known:
     publication = Publication(
         row["user_id"], row["run_id"], row["model_id"], row["place"], row["repo"], row["hub_commit"]
     )
-    return Known(publication, State(row["state"]))
+    revocation = Revocation(row["revoked_because"], row["revoked_by"]) if row["revoked_by"] else None
+    return Known(publication, State(row["state"]), revocation)
