@@ -156,7 +156,12 @@ async def seal_training(made: Run, at: datetime = AT) -> None:
         PUBLICATION,
         *who,
         fields=PublicationFields(model=PHOTOS[0], version="1-1", hub_commit="c0", read_back=("store", "hub")),
-        manifest=PublicationManifest(store_key=keys.model_weights(made.user, PHOTOS[0], "1-1"), repo="o/r"),
+        manifest=PublicationManifest(
+            store_key=keys.model_weights(made.user, PHOTOS[0], "1-1"),
+            metadata=digest_of(b"metadata"),
+            repo="o/r",
+            card=digest_of(b"card"),
+        ),
         subject=WEIGHTS_DIGEST,
         previous=digests["weights"],
         at=at,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.publisher.world import REQUEST, RUN, USER, publication, trained
 
-from lifemask.publisher.adapters.hub import card_text
+from lifemask.publisher.adapters.hub_card import card_text
 from lifemask.publisher.card import plain
 
 GOLDEN = Path(__file__).with_name("card.golden.txt")

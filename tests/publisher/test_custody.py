@@ -7,9 +7,14 @@ from tests.publisher.sealed import AT, trained_run
 from tests.publisher.world import DIGEST, REQUEST, RUN, USER, publication, trained
 
 from lifemask.contracts import Failure, TrainingSucceeded
+from lifemask.contracts.signing import unseal
+from lifemask.custody.envelopes import PAYLOAD_TYPE
+from lifemask.custody.statements import digest_of
 from lifemask.custody.steps import PUBLICATION, WEIGHTS
 from lifemask.objects import keys
 from lifemask.publisher.adapters.custody import CustodyChain
+from lifemask.publisher.adapters.hub_card import card_text
+from lifemask.publisher.domain import Sealed, metadata
 from lifemask.testkit.custody import AllServices, chain_of
 from lifemask.testkit.objects import InMemoryObjects
 
@@ -29,7 +34,11 @@ async def event(objects: InMemoryObjects) -> TrainingSucceeded:
 async def test_the_chain_says_what_was_trained(objects: InMemoryObjects, event: TrainingSucceeded) -> None:
     found = await CustodyChain(objects, chain_of(objects, "publisher")).trained(event, AT)
     assert not isinstance(found, Failure)
-    assert replace(found, statements=trained().statements) == replace(trained(), photos=12)
+    known = replace(found, statements=trained().statements, files=trained().files)
+    assert known == replace(trained(), photos=12)
+    assert [file.name for file in found.files] == [file.name for file in trained().files]
+    last = unseal(found.files[-1].content, PAYLOAD_TYPE)
+    assert digest_of(last.payload) == event.statement
     assert found.request == REQUEST
     assert found.weights == DIGEST
     assert found.statements.weights == event.statement
@@ -72,13 +81,16 @@ async def test_a_publication_is_sealed_once_and_links_to_the_weights(
     chain = CustodyChain(objects, chain_of(objects, "publisher"))
     found = await chain.trained(event, AT)
     assert not isinstance(found, Failure)
-    digest = await chain.seal(publication().at("c" * 40), found, AT)
-    assert isinstance(digest, str)
-    assert await chain.seal(publication().at("c" * 40), found, AT) == digest
-    link = await AllServices(objects).open(PUBLICATION, digest, USER, RUN)
+    sealed = await chain.seal(publication().at("c" * 40), found, AT)
+    assert isinstance(sealed, Sealed)
+    assert await chain.seal(publication().at("c" * 40), found, AT) == sealed
+    assert digest_of(unseal(sealed.file.content, PAYLOAD_TYPE).payload) == sealed.digest
+    link = await AllServices(objects).open(PUBLICATION, sealed.digest, USER, RUN)
     assert link.back(WEIGHTS).digest == event.statement
     assert link.fields.hub_commit == "c" * 40
     assert link.fields.read_back == ("store", "hub")
+    assert link.manifest.metadata == digest_of(metadata(publication(), found, AT))
+    assert link.manifest.card == digest_of(card_text(publication(), found).encode())
     assert link.manifest.store_key == keys.model_weights(USER, publication().model_id, "1-3")
     other = await chain.seal(publication(4).at("c" * 40), found, AT)
     assert isinstance(other, Failure)

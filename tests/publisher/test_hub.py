@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 from tests.publisher.conftest import HubWorld
-from tests.publisher.world import DIGEST, USER, publication, trained
+from tests.publisher.world import DIGEST, FILES, LAST, USER, publication, trained
 
 from lifemask.bus.outcomes import Misconfigured, Retryable
 from lifemask.contracts import Failure, FailureCode
 from lifemask.objects import keys
-from lifemask.publisher.adapters.hub import HuggingFaceHub, card_text, open_hub
+from lifemask.publisher.adapters.hub import HuggingFaceHub, open_hub
+from lifemask.publisher.adapters.hub_card import card_text
 from lifemask.publisher.adapters.hub_library import HfApi
 
 REPO = publication().repo or ""
@@ -53,6 +54,16 @@ async def test_publishing_twice_is_one_repository_and_one_commit(world: HubWorld
     ledger = await world.ledger()
     assert len(ledger["repos"]) == 1
     assert await world.our_commits() == 1
+
+
+async def test_the_statement_about_the_publication_is_a_commit_of_its_own(world: HubWorld) -> None:
+    done = publication().at(await publish(world))
+    for _ in range(2):
+        assert await world.hub.attach(done, LAST, world.check) is None
+    [repo] = (await world.ledger())["repos"]
+    assert repo["commits"] == 3
+    assert {f"custody/{name}" for name in (*FILES, LAST.name)} < set(repo["files"])
+    assert await world.hub.read_back(done) == DIGEST
 
 
 async def test_a_place_of_another_fence_is_the_same_commit(world: HubWorld) -> None:

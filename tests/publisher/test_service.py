@@ -1,5 +1,6 @@
 """The whole publisher on PostgreSQL and a hub, wired as in production; only Kafka is left out. No sleeping."""
 
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -145,8 +146,15 @@ async def test_a_training_becomes_a_model(process: Process) -> None:
     assert isinstance(ready, ModelReady)
     assert ready.run == run
     [repo] = await process.repos()
-    assert (repo["id"], repo["head"]) == (ready.hub_repo, ready.hub_commit)
+    assert (repo["id"], repo["commits"]) == (ready.hub_repo, 3)
+    assert ready.hub_commit != repo["head"], "the statement about the publication names the commit before its own"
     assert repo["files"]["lora.safetensors"]["sha256"] == ready.weights
+    custody = {name.removeprefix("custody/"): file for name, file in repo["files"].items() if name[:8] == "custody/"}
+    stored = [key for key in process.objects.keys if key.endswith(".dsse.json")]
+    assert sorted(custody) == [key.rpartition("/")[2] for key in stored]
+    for key in stored:
+        signed = await process.objects.get(key, limit=100_000)
+        assert custody[key.rpartition("/")[2]]["sha256"] == hashlib.sha256(signed).hexdigest()
     assert process.models == sorted([ready.store_key, ready.store_key.replace("lora.safetensors", "metadata.json")])
     await process.time_passes()
     assert len(process.models) == 2
@@ -186,7 +194,7 @@ async def test_a_hub_in_trouble_delays_the_model_and_doubles_nothing(
     [ready] = await process.facts()
     assert isinstance(ready, ModelReady)
     [repo] = await process.repos()
-    assert repo["commits"] == 2  # the hub's own and ours
+    assert repo["commits"] == 3  # the hub's own, the weights', and that of the statement about them
     await process.time_passes()
     assert {key.split("/")[-2] for key in process.models} == {ready.version}
 
@@ -383,4 +391,4 @@ async def test_a_second_process_takes_over_after_a_crash_before_the_seal(databas
             assert isinstance(ready, ModelReady)
             assert second.models == places
             [repo] = await second.repos()
-            assert repo["commits"] == 2
+            assert repo["commits"] == 3

@@ -17,6 +17,8 @@ from lifemask.publisher.domain import (
     Revocation,
     Revoked,
     Revoking,
+    Sealed,
+    SignedFile,
     State,
     Statements,
     Trained,
@@ -31,6 +33,14 @@ from lifemask.testkit.stepping import SteppingTurn
 USER = "acme.user-42"
 RUN = "0192f7a0-1b2c-7d3e-8f40-5a6b7c8d9e0f"
 NAMES = HubNames("lifemask", "lora")
+FILES = (
+    "1-upload-1.dsse.json",
+    "2-validation-1.dsse.json",
+    "3-dataset-1.dsse.json",
+    "4-training-1.dsse.json",
+    "5-weights-1.dsse.json",
+)
+LAST = SignedFile("6-publication-1.dsse.json", b'{"signed":"publication"}')
 WEIGHTS = b"not really safetensors, but as good for a digest" * 100
 DIGEST = hashlib.sha256(WEIGHTS).hexdigest()
 REQUEST = RunRequest(
@@ -55,6 +65,7 @@ def trained(weights: bytes = WEIGHTS) -> Trained:
         weights=hashlib.sha256(weights).hexdigest(),
         bytes=len(weights),
         statements=Statements("a" * 64, "b" * 64, "c" * 64, "d" * 64, "e" * 64),
+        files=tuple(SignedFile(name, b'{"signed":"%b"}' % name.encode()) for name in FILES),
     )
 
 
@@ -77,11 +88,11 @@ class InMemoryChain:
     async def trained(self, event: TrainingSucceeded, seen: datetime) -> Trained | Failure:
         return self.problem or trained()
 
-    async def seal(self, publication: Publication, trained: Trained, at: datetime) -> str | Failure:
+    async def seal(self, publication: Publication, trained: Trained, at: datetime) -> Sealed | Failure:
         kept = self.sealed.setdefault((publication.run_id, trained.attempt), (publication, at))
         if kept != (publication, at):
             return Failure.of(FailureCode.CUSTODY_BROKEN, link="publication")
-        return hashlib.sha256(repr(kept).encode()).hexdigest()
+        return Sealed(hashlib.sha256(repr(kept).encode()).hexdigest(), LAST)
 
     async def seal_revocation(self, publication: Publication, revocation: Revocation, at: datetime) -> None:
         self.revoked.setdefault((publication.model_id, at), revocation)
@@ -171,6 +182,7 @@ class InMemoryHub:
     repos: dict[str, list[str]] = field(default_factory=dict)
     refuses: bool = False
     away: bool = False
+    attached: dict[str, set[SignedFile]] = field(default_factory=dict)
     answers: str | None = None
     """What it says instead of the digest that was committed."""
 
@@ -186,6 +198,11 @@ class InMemoryHub:
         if trained.weights not in commits:
             commits.append(trained.weights)
         return f"{len(commits):040x}"
+
+    async def attach(self, publication: Publication, file: SignedFile, check: Check) -> Failure | None:
+        await check()
+        self.attached.setdefault(publication.repo or "", set()).add(file)
+        return None
 
     async def read_back(self, publication: Publication) -> str | None:
         if self.answers:

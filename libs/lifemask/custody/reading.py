@@ -9,7 +9,7 @@ from lifemask.custody.broken import CustodyBroken
 from lifemask.custody.envelopes import StepKeys, check_signer, check_unwitnessed, read_envelope
 from lifemask.custody.links import Link
 from lifemask.custody.statements import ActCommon, Owner, Statement, digest_of, read_act, read_owner, read_time
-from lifemask.custody.steps import Act, F, M, Step, attempts
+from lifemask.custody.steps import Act, AnyStep, F, M, Step, attempts
 from lifemask.custody.verify import Absent, File, Place, check_owner, present, verify
 from lifemask.objects.keys import Key
 from lifemask.objects.port import ObjectMissing, ObjectStore, ObjectTooLarge
@@ -63,6 +63,17 @@ class Reader:
                 raise file
             read[key] = file
         return verify(step, digest, place, read, trusted=self._keys, seen=seen)
+
+    async def signed_file(
+        self, step: AnyStep, digest: str, user_id: str, run_id: str, attempt: int = 1
+    ) -> tuple[str, bytes]:
+        """Name and bytes of the file that holds the statement `digest`, to be given to others. Raises CustodyBroken."""
+        key = Place(user_id, run_id, attempt).statement(step)
+        data = present(await self._file(key), f"{step.name}: statement")
+        found = digest_of(read_envelope(step, data).payload)
+        if found != digest:
+            raise CustodyBroken(f"{step.name}: statement differs", expected=digest, found=found)
+        return key.rpartition("/")[2], data
 
     async def act(self, act: Act[F], key: Key, user_id: str, run_id: str, *, seen: datetime | None) -> Recorded[F]:
         """The act in a file, verified; `seen` as for `open`. Raises CustodyBroken."""

@@ -129,10 +129,14 @@ class PublicationFields(Signed):
 
 
 class PublicationManifest(Signed):
-    """Where it was published."""
+    """Where it was published, and the SHA-256 of what lies beside the weights: `metadata` in the store, `card` in the
+    repository.
+    """
 
     store_key: str
+    metadata: Digest
     repo: str | None = None
+    card: Digest | None = None
 
 
 class NoManifest(Signed):

@@ -2,6 +2,8 @@
 
 import html
 import re
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Final
 
 from lifemask.publisher.domain import BASE_MODEL, Publication, Trained
@@ -46,17 +48,17 @@ image.save("portrait.png")
 
 ## Provenance
 
-Every step from the upload to these weights is a statement that names the one before it. These are their SHA-256 \
-digests; the last line is the file itself.
+Every step from the upload to these weights is a signed statement that names the one before it. The statements lie in \
+`custody/`; these are the SHA-256 digests of their payloads, and in the last line that of the weights. The sixth \
+statement is about this publication: it names the commit that holds this card, and is added by the commit after it.
 
-| | SHA-256 |
-|---|---|
-| Upload | `{upload}` |
-| Validation | `{validation}` |
-| Dataset | `{dataset}` |
-| Training | `{training}` |
-| Weights statement | `{weights_statement}` |
-| `lora.safetensors`, {bytes} bytes | `{weights}` |
+| | file | SHA-256 |
+|---|---|---|
+{statements}
+| The file itself, {bytes} bytes | [`lora.safetensors`](lora.safetensors) | `{weights}` |
+
+Each is an in-toto statement in a DSSE envelope, signed with Ed25519: `cosign` and `openssl` check its signature, \
+`lifemask audit` the whole chain.
 
 Model `{model_id}`
 
@@ -81,17 +83,19 @@ def card_body(publication: Publication, trained: Trained) -> str:
         steps=trained.steps,
         learning_rate=trained.learning_rate,
         rank=trained.rank,
-        upload=trained.statements.upload,
-        validation=trained.statements.validation,
-        dataset=trained.statements.dataset,
-        training=trained.statements.training,
-        weights_statement=trained.statements.weights,
+        statements="\n".join(_rows(trained)),
         bytes=trained.bytes,
         weights=trained.weights,
         model_id=publication.model_id,
         license_name=LICENSE_NAME,
         license_link=LICENSE_LINK,
     )
+
+
+def _rows(trained: Trained) -> Iterator[str]:
+    digests = asdict(trained.statements)
+    for (step, digest), file in zip(digests.items(), trained.files, strict=True):
+        yield f"| {step.capitalize()} | [`{file.name}`](custody/{file.name}) | `{digest}` |"
 
 
 def plain(text: str) -> str:

@@ -27,9 +27,25 @@ class Statements:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedFile:
+    """A signed statement as it is given to others: its file's name, and its bytes."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The statement about a publication: the digest that events name it by, and its file."""
+
+    digest: Digest
+    file: SignedFile
+
+
+@dataclass(frozen=True, slots=True)
 class Trained:
     """What the whole verified chain says. `weights` is the SHA-256 of the file, `bytes` its size; `photos` how many
-    were trained on; `steps`, `rank` and `learning_rate` what the provider was told.
+    were trained on; `steps`, `rank` and `learning_rate` what the provider was told. `files` are the chain's statements.
     """
 
     request: RunRequest
@@ -42,6 +58,7 @@ class Trained:
     weights: Digest
     bytes: int
     statements: Statements
+    files: tuple[SignedFile, ...]
 
 
 class State(StrEnum):

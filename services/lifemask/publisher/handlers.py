@@ -87,12 +87,14 @@ async def publish_model(
     if problem := await _find_difference(done, trained, store, hub):
         return [_failed(event, problem)]
     await turn.commit(Keep(Checked(done)))
-    statement = await chain.seal(done, trained, turn.got_at)
-    if isinstance(statement, Failure):
-        return [_failed(event, statement)]
+    sealed = await chain.seal(done, trained, turn.got_at)
+    if isinstance(sealed, Failure):
+        return [_failed(event, sealed)]
+    if done.repo is not None and (problem := await hub.attach(done, sealed.file, turn.check)):
+        return [_failed(event, problem)]
     return [
         Keep(Published(event.user_id, event.run_id)),
-        _ready(done, trained, statement, store.key_of(done)),
+        _ready(done, trained, sealed.digest, store.key_of(done)),
         Later(TidyModel(user_id=event.user_id, run_id=event.run_id, is_last=True), LEFTOVERS_AFTER),
     ]
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from lifemask.contracts import Digest, Failure, ModelId, RunId, TrainingSucceeded, UserId
-from lifemask.publisher.domain import Known, Publication, Revocation, Trained
+from lifemask.publisher.domain import Known, Publication, Revocation, Sealed, SignedFile, Trained
 
 Check = Callable[[], Awaitable[None]]
 """Raises when the lane or the run is no longer ours; asked before each write that may happen more than once."""
@@ -19,8 +19,8 @@ class Chain(Protocol):
         does not hold.
         """
 
-    async def seal(self, publication: Publication, trained: Trained, at: datetime) -> Digest | Failure:
-        """Seals that the weights were read back where `publication` says; repeating it gives the same digest.
+    async def seal(self, publication: Publication, trained: Trained, at: datetime) -> Sealed | Failure:
+        """Seals that the weights were read back where `publication` says; repeating it gives the same statement.
         Failure when another publication of this training was sealed before.
         """
 
@@ -60,10 +60,16 @@ class Hub(Protocol):
         """Makes the private repository; one that exists is fine."""
 
     async def commit(self, publication: Publication, trained: Trained, check: Check) -> str | Failure:
-        """Puts card and weights on top of the repository's head, in one commit; returns the commit that holds them.
+        """Puts card, weights and the chain's statements on top of the repository's head, in one commit; returns the
+        commit that holds them.
 
         Repeating it makes no second commit. When the head moves meanwhile it looks again; `check` is asked before
         each try.
+        """
+
+    async def attach(self, publication: Publication, file: SignedFile, check: Check) -> Failure | None:
+        """Puts the statement about the publication beside the others: in a commit of its own, because it names the
+        commit before it. Repeating it makes no other commit; `check` as for `commit`.
         """
 
     async def read_back(self, publication: Publication) -> Digest | None:

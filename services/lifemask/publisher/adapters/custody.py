@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
-from lifemask.contracts import Digest, Failure, TrainingSucceeded
+from lifemask.contracts import Failure, TrainingSucceeded
 from lifemask.custody import Chain, CustodyBroken, sealed_request
+from lifemask.custody.statements import digest_of
 from lifemask.custody.steps import (
     DATASET,
     PUBLICATION,
@@ -12,13 +13,15 @@ from lifemask.custody.steps import (
     UPLOAD,
     VALIDATION,
     WEIGHTS,
+    AnyStep,
     PublicationFields,
     PublicationManifest,
     RevocationFields,
 )
 from lifemask.objects import keys
 from lifemask.objects.port import ObjectStore
-from lifemask.publisher.domain import Publication, Revocation, Statements, Trained
+from lifemask.publisher.adapters.hub_card import card_text
+from lifemask.publisher.domain import Publication, Revocation, Sealed, SignedFile, Statements, Trained, metadata
 
 
 class CustodyChain:
@@ -34,10 +37,11 @@ class CustodyChain:
         except CustodyBroken as broken:
             return broken.failure(event.run_id)
 
-    async def seal(self, publication: Publication, trained: Trained, at: datetime) -> Digest | Failure:
+    async def seal(self, publication: Publication, trained: Trained, at: datetime) -> Sealed | Failure:
         user_id, run_id = publication.user_id, publication.run_id
+        card = card_text(publication, trained).encode()
         try:
-            return await self._chain.seal(
+            digest = await self._chain.seal(
                 PUBLICATION,
                 user_id,
                 run_id,
@@ -49,13 +53,16 @@ class CustodyChain:
                 ),
                 manifest=PublicationManifest(
                     store_key=keys.model_weights(user_id, publication.model_id, publication.place),
+                    metadata=digest_of(metadata(publication, trained, at)),
                     repo=publication.repo,
+                    card=digest_of(card) if publication.repo else None,
                 ),
                 subject=trained.weights,
                 previous=trained.statements.weights,
                 at=at,
                 attempt=trained.attempt,
             )
+            return Sealed(digest, await self._file(PUBLICATION, digest, user_id, run_id, trained.attempt))
         except CustodyBroken as broken:
             return broken.failure(run_id)
 
@@ -87,4 +94,15 @@ class CustodyChain:
             weights=weights.subject,
             bytes=weights.fields.bytes,
             statements=Statements(upload.digest, validation.digest, dataset.digest, training.digest, weights.digest),
+            files=tuple(
+                [
+                    await self._file(link.step, link.digest, user_id, run_id, event.attempt)
+                    for link in (upload, validation, dataset, training, weights)
+                ]
+            ),
         )
+
+    async def _file(self, step: AnyStep, digest: str, user_id: str, run_id: str, attempt: int) -> SignedFile:
+        """The file of a statement that was verified before, for others to read."""
+        name, content = await self._chain.signed_file(step, digest, user_id, run_id, attempt)
+        return SignedFile(name, content)

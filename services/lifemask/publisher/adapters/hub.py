@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -13,21 +13,22 @@ from lifemask.bus.outcomes import Retryable
 from lifemask.contracts import Digest, Failure, FailureCode
 from lifemask.objects import keys
 from lifemask.objects.port import ObjectStore
+from lifemask.publisher.adapters.hub_card import card_text
 from lifemask.publisher.adapters.hub_errors import Refused, status_of, trouble, turn_away
 from lifemask.publisher.adapters.hub_library import (
     CommitOperationAdd,
     HfApi,
-    ModelCardData,
     RepoFile,
     set_client_factory,
 )
 from lifemask.publisher.adapters.stored_file import StoredFile
-from lifemask.publisher.card import LICENSE_LINK, LICENSE_NAME, card_body
-from lifemask.publisher.domain import BASE_MODEL, Publication, Trained
+from lifemask.publisher.domain import Publication, SignedFile, Trained
 from lifemask.publisher.ports import Check
 
 WEIGHTS: Final = "lora.safetensors"
 CARD: Final = "README.md"
+FOLDER: Final = "custody/"
+"""Of the signed statements in a repository."""
 TRIES: Final = 3
 """How often a moved head is looked at again in one go; then the lane backs off."""
 
@@ -68,12 +69,22 @@ class HuggingFaceHub:
         return None
 
     async def commit(self, publication: Publication, trained: Trained, check: Check) -> str | Failure:
+        return await self._on_head(publication, check, lambda head: self._put(publication, trained, head))
+
+    async def attach(self, publication: Publication, file: SignedFile, check: Check) -> Failure | None:
+        done = await self._on_head(publication, check, lambda head: self._put_statement(publication, file, head))
+        return done if isinstance(done, Failure) else None
+
+    async def _on_head(
+        self, publication: Publication, check: Check, put: Callable[[str | None], Awaitable[str]]
+    ) -> str | Failure:
+        """One commit on whatever is the newest, looked at again when that moves meanwhile."""
         repo = publication.repo or ""
         for _ in range(TRIES):
             head = await self._call("read", lambda: self._api.model_info(repo).sha)
             await check()
             try:
-                return await self._put(publication, trained, head)
+                return await put(head)
             except Refused:
                 return Failure.of(FailureCode.PUBLICATION_REFUSED)
             except Retryable as again:
@@ -98,19 +109,30 @@ class HuggingFaceHub:
         weights = StoredFile(self._objects, key, trained.bytes, patience=self._patience)
         card = card_text(publication, trained).encode()
         try:
-            return await self._call("write", lambda: self._commit(publication.repo or "", card, weights, head))
+            return await self._call(
+                "write",
+                lambda: self._commit(
+                    publication.repo or "",
+                    [
+                        CommitOperationAdd(CARD, card),
+                        CommitOperationAdd(WEIGHTS, io.BufferedReader(weights, weights.BLOCK)),
+                        *(CommitOperationAdd(f"{FOLDER}{file.name}", file.content) for file in trained.files),
+                    ],
+                    "Publish the model",
+                    head,
+                ),
+            )
         finally:
             weights.abandon()
 
-    def _commit(self, repo: str, card: bytes, weights: StoredFile, head: str | None) -> str:
+    async def _put_statement(self, publication: Publication, file: SignedFile, head: str | None) -> str:
+        added = CommitOperationAdd(f"{FOLDER}{file.name}", file.content)
+        message = "Add the statement about the publication"
+        return await self._call("write", lambda: self._commit(publication.repo or "", [added], message, head))
+
+    def _commit(self, repo: str, added: list[CommitOperationAdd], message: str, head: str | None) -> str:
         """Blocking. The same content as the head's makes no commit and returns the head."""
-        done = self._api.create_commit(
-            repo,
-            [CommitOperationAdd(CARD, card), CommitOperationAdd(WEIGHTS, io.BufferedReader(weights, weights.BLOCK))],
-            commit_message="Publish the model",
-            parent_commit=head,
-            num_threads=1,
-        )
+        done = self._api.create_commit(repo, added, commit_message=message, parent_commit=head, num_threads=1)
         return done.oid
 
     async def _call(self, action: str, blocking: Callable[[], T]) -> T:
@@ -120,17 +142,3 @@ class HuggingFaceHub:
             if (found := trouble(error, action)) is error:
                 raise
             raise found from error
-
-
-def card_text(publication: Publication, trained: Trained) -> str:
-    """The whole README.md: metadata in YAML, then the text."""
-    data = ModelCardData(
-        base_model=BASE_MODEL,
-        license="other",
-        license_name=LICENSE_NAME,
-        license_link=LICENSE_LINK,
-        pipeline_tag="text-to-image",
-        instance_prompt=trained.request.trigger_word,
-        tags=["lora", "diffusers", "flux"],
-    )
-    return f"---\n{data.to_yaml()}\n---\n\n{card_body(publication, trained)}"
