@@ -8,6 +8,7 @@ from tests.deploy.compose import ROOT, SETTINGS, compose, dotenv, environment_of
 
 from lifemask.bus.passwords import variable_of
 from lifemask.bus.roles import SERVICES, role_of
+from lifemask.cli.store_accounts import POLICIES, accounts_in, bucket_policy, secret_variable
 from lifemask.runtime.settings import ServiceSettings
 from lifemask.sandbox.settings import SandboxSettings, refuse_real_tokens
 
@@ -76,6 +77,30 @@ def test_each_service_logs_in_as_its_own_role_with_the_password_that_migrate_giv
     assert told["LIFEMASK_POSTGRES"] == f"postgresql://{role_of(name)}@postgres:5432/lifemask"
     assert told["PGPASSWORD"] == environment_of("migrate", **given)[variable_of(name)]
     assert password in {told["PGPASSWORD"], ""}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("secret", ["", "given-by-env"])
+def test_each_service_has_its_own_account_at_the_store_with_the_secret_that_prepare_gives_it(
+    name: str, secret: str
+) -> None:
+    given = {secret_variable(name): secret}
+    told, prepared = environment_of(name, **given), environment_of("prepare", **given)
+    (account,) = (each for each in accounts_in(prepared) if each.service == name)
+    assert {name: told[name] for name in account.environment()} == account.environment()
+    assert secret in {account.secret, ""}
+    assert prepared["AWS_ACCESS_KEY_ID"] not in {each.name for each in accounts_in(prepared)}
+
+
+def test_prepare_reads_the_policies_of_this_repository(services: dict[str, Any]) -> None:
+    place = environment_of("prepare")[POLICIES]
+    assert f"./deploy/s3:{place}:ro" in services["prepare"]["volumes"]
+    bucket_policy("lifemask", ROOT / "deploy" / "s3", accounts_in(environment_of("prepare")))
+
+
+def test_no_two_accounts_share_a_secret() -> None:
+    secrets = [environment_of(name)["AWS_SECRET_ACCESS_KEY"] for name in (*SERVICES, "prepare")]
+    assert len(set(secrets)) == len(secrets)
 
 
 def test_no_two_roles_share_a_password() -> None:
