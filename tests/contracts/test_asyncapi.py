@@ -104,7 +104,7 @@ def test_operations_name_messages_of_their_own_channel() -> None:
         ("packager-send-datasets", {"DatasetSealed"}),
         ("packager-receive-runs", {"RunCancelRequested"}),
         ("packager-send-runs", {"RunStalled", "RunFailed", "RunCanceled"}),
-        ("trainer-receive-trainings", {"TrainingCallbackReceived"}),
+        ("trainer-receive-trainings", {"TrainingCallbackReceived", "ArchiveFetched"}),
         ("publisher-send-models", {"ModelReady"}),
         ("notifier-send-notifications", {"NotificationDelivered"}),
         ("notifier-send-dead-letters", {"DeadLetter"}),
