@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from tests.notifier.world import CANCELED, FAILED, IDS, READY, REJECTED, STALLED, World
+from tests.notifier.world import BROKEN, CANCELED, FAILED, IDS, READY, REJECTED, STALLED, World
 
 from lifemask.bus.outcomes import Keep, Later, Outcome, Reminder
 from lifemask.contracts import Event, NotificationDelivered, Stage
-from lifemask.notifier.domain import Delivery, Fact, Settled, State, Tried
-from lifemask.notifier.handlers import HANDLERS, DeliverMail, DeliverWebhook
+from lifemask.notifier.domain import Delivery, Fact, Operator, Settled, State, Tried
+from lifemask.notifier.handlers import HANDLERS, DeliverMail, DeliverToOperator, DeliverWebhook
 from lifemask.testkit.stepping import SteppingTurn, step
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -26,6 +26,7 @@ async def take(world: World, message: Event | Reminder, at: datetime = NOON) -> 
         mail=world.mail,
         webhooks=world.webhooks,
         schedule=world.schedule,
+        operator=world.operator,
     )
     world.notifications.apply(outcomes)
     return outcomes
@@ -48,6 +49,30 @@ async def live(world: World, first: Later, at: datetime = NOON) -> list[tuple[ti
         if not following:
             return story
         [reminder] = following
+
+
+async def test_the_operator_is_told_once_of_broken_custody() -> None:
+    world = World()
+    *_, operator = await begin(world, BROKEN)
+    assert type(operator.message) is DeliverToOperator
+    assert await live(world, operator) == [(timedelta(0), None)]
+    [(address, letter, _)] = world.mail.sent
+    assert address == "operator@example.com"
+    assert letter.subject == "Custody broken: a run was stopped"
+    assert "(archive: differs)" in letter.text
+    assert "package" in letter.text
+    assert "user-42" not in letter.text
+    assert await take(world, operator.message) == []
+    world.operator = Operator(None)
+    assert len(await begin(World(), FAILED)) == 2
+
+
+async def test_without_an_operators_address_nobody_is_mailed() -> None:
+    world = World()
+    world.operator = Operator(None)
+    *_, operator = await begin(world, BROKEN)
+    assert await live(world, operator) == [(timedelta(0), None)]
+    assert world.mail.sent == []
 
 
 @pytest.mark.parametrize("fact", [READY, REJECTED, FAILED, CANCELED])
@@ -205,7 +230,7 @@ async def test_the_app_is_sent_the_event_itself() -> None:
                 "category": "service_error",
                 "move": "provider",
                 "what": "The training failed at the training provider.",
-                "next_step": "Start this run again within 24 hours: its photos are kept until then. Later, start a new run.",
+                "next_step": FAILED.failure.next_step,
             },
             "cost_usd": "1.04",
         },

@@ -105,6 +105,7 @@ async def process(database: Callable[[str], Awaitable[str]], tmp_path: Path) -> 
                 smtp=SecretStr(urls.smtp),
                 mail_from="Lifemask <models@example.com>",
                 apps=apps,
+                operator_mail="ops@example.com",
             )
         ) as service,
     ):

@@ -16,7 +16,7 @@ from lifemask.contracts import (
     Verdict,
 )
 from lifemask.contracts.event import Baton
-from lifemask.notifier.domain import Delivery, Notification, Pending, Schedule, Settled, Target, Tried
+from lifemask.notifier.domain import Delivery, Notification, Operator, Pending, Schedule, Settled, Target, Tried
 from lifemask.notifier.letter import Called, Letter
 from lifemask.testkit.events import an_event
 
@@ -28,6 +28,12 @@ PHOTOS = [f"0192f7a0-2222-7d3e-8f40-0000000000{number:02}" for number in range(1
 
 READY = an_event(ModelReady, **IDS)
 FAILED = an_event(RunFailed, **IDS, stage="train", failure=Failure.of(FailureCode.TRAINING_FAILED))
+BROKEN = an_event(
+    RunFailed,
+    **IDS,
+    stage="package",
+    failure=Failure.of(FailureCode.CUSTODY_BROKEN, link="archive: differs"),
+)
 CANCELED = an_event(RunCanceled, **IDS)
 STALLED = an_event(RunStalled, **IDS, stage="package", failure=Failure.of(FailureCode.INTERNAL))
 REJECTED = an_event(
@@ -127,3 +133,4 @@ class World:
     mail: InMemoryMail = field(default_factory=InMemoryMail)
     webhooks: InMemoryWebhooks = field(default_factory=InMemoryWebhooks)
     schedule: Schedule = field(default_factory=lambda: Schedule(patience=timedelta(days=3)))
+    operator: Operator = field(default_factory=lambda: Operator("operator@example.com"))

@@ -8,12 +8,14 @@ from enum import Enum, StrEnum
 
 from lifemask.contracts import (
     Digest,
+    FailureCode,
     ModelReady,
     RunCanceled,
     RunEvent,
     RunFailed,
     RunRejected,
     RunStalled,
+    SecurityReported,
     UserId,
 )
 
@@ -25,6 +27,8 @@ class Channel(StrEnum):
 
     EMAIL = "email"
     WEBHOOK = "webhook"
+    OPERATOR = "operator"
+    """A mail to whoever runs this installation; nobody else is told of it."""
 
 
 class State(StrEnum):
@@ -85,6 +89,33 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Reported:
+    """Row: a service refused records, which the operator is to be told."""
+
+    report: SecurityReported
+    got_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Mailed:
+    """Row: these reports need no mail any more."""
+
+    user_id: UserId
+    ids: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who is told of broken custody and of attacks, None for nobody. Attacks: one mail in `window`, the first after
+    `gather`, so that the reports of all services are in it.
+    """
+
+    address: str | None = None
+    window: timedelta = timedelta(hours=1)
+    gather: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """The first delay, by how much each next one is longer, the longest, and after how long to give up."""
 
@@ -119,6 +150,11 @@ def of(fact: Fact, channel: Channel, since: datetime) -> Notification:
     return Notification(notification_id(fact, channel), channel, fact, since)
 
 
+def concerns_operator(fact: Fact) -> bool:
+    """Whether a fact needs somebody's eyes here: photos, statements or weights were not what was sealed."""
+    return isinstance(fact, RunFailed) and fact.failure.code == FailureCode.CUSTODY_BROKEN
+
+
 def notification_id(fact: Fact, channel: Channel) -> Digest:
     """The one id over all retries and replays: SHA-256 of run, outcome and channel.
 
@@ -126,6 +162,18 @@ def notification_id(fact: Fact, channel: Channel) -> Digest:
     """
     outcome = f"{fact.ce_type}:{fact.stage}" if isinstance(fact, RunStalled) else fact.ce_type
     return hashlib.sha256(f"{fact.user_id}\n{fact.run_id}\n{outcome}\n{channel}".encode()).hexdigest()
+
+
+def report_id(report: SecurityReported) -> Digest:
+    """The id of a report: a digest of all it says."""
+    return hashlib.sha256(report.body()).hexdigest()
+
+
+def wait_for_mail(operator: Operator, mailed_at: datetime | None, now: datetime) -> timedelta:
+    """How long until the next mail to the operator may go."""
+    if mailed_at is None or mailed_at + operator.window <= now:
+        return timedelta(0)
+    return mailed_at + operator.window - now
 
 
 def delay(notification: Digest, tries: int, schedule: Schedule) -> timedelta:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from pydantic import Field
 
@@ -16,23 +16,31 @@ from lifemask.contracts import (
     RunId,
     RunRejected,
     RunStalled,
+    SecurityReported,
 )
 from lifemask.notifier.domain import (
     Channel,
     Delivery,
     Fact,
+    Mailed,
     Notification,
+    Operator,
     Pending,
+    Reported,
     Schedule,
     Settled,
     State,
     Tried,
+    concerns_operator,
+    delay,
     of,
+    report_id,
     wait_before_next,
+    wait_for_mail,
     webhook_body,
 )
-from lifemask.notifier.letter import write
-from lifemask.notifier.ports import Mail, Notifications, People, Webhooks
+from lifemask.notifier.letter import warn, write, write_to_operator
+from lifemask.notifier.ports import Mail, Notifications, People, Reports, Webhooks
 
 
 class _Deliver(Reminder):
@@ -48,15 +56,39 @@ class DeliverMail(_Deliver):
     ce_type: ClassVar[str] = "lifemask.notifier.deliver-mail.v1"
 
 
+class DeliverToOperator(_Deliver):
+    """Try to hand in a mail to whoever runs this installation."""
+
+    ce_type: ClassVar[str] = "lifemask.notifier.deliver-to-operator.v1"
+
+
 class DeliverWebhook(_Deliver):
     """Try to call an app's webhook."""
 
     ce_type: ClassVar[str] = "lifemask.notifier.deliver-webhook.v1"
 
 
+class MailOperator(Reminder):
+    """Mail the operator what waits."""
+
+    ce_type: ClassVar[str] = "lifemask.notifier.mail-operator.v1"
+
+    tries: int = Field(default=0, ge=0)
+    """Failed tries before this one."""
+
+
+_OPERATOR_TRIES: Final = 15
+"""With the delays of a schedule these are about three days."""
+
+
 async def tell_everybody(event: Fact, *, turn: Turn) -> Sequence[Outcome]:
     """A terminal fact goes to the person and to the app, each in a chain of its own: neither waits for the other."""
-    return [*_begin(event, Channel.EMAIL, turn.got_at), *_begin(event, Channel.WEBHOOK, turn.got_at)]
+    also = [Channel.OPERATOR] if concerns_operator(event) else []
+    return [
+        outcome
+        for channel in (Channel.EMAIL, Channel.WEBHOOK, *also)
+        for outcome in _begin(event, channel, turn.got_at)
+    ]
 
 
 async def tell_app(event: RunStalled, *, turn: Turn) -> Sequence[Outcome]:
@@ -82,6 +114,25 @@ async def deliver_mail(
     return _after(delivery, note, reminder, turn.got_at, schedule)
 
 
+async def deliver_to_operator(
+    reminder: DeliverToOperator,
+    *,
+    notifications: Notifications,
+    mail: Mail,
+    operator: Operator,
+    schedule: Schedule,
+    turn: Turn,
+) -> Sequence[Outcome]:
+    """One try. Without an address the log alone has told it."""
+    note = await _awaited(reminder, notifications)
+    if note is None:
+        return []
+    if operator.address is None:
+        return _settle(note, State.SKIPPED, note.tries)
+    delivery = await mail.send(operator.address, write_to_operator(note.fact), note.id)
+    return _after(delivery, note, reminder, turn.got_at, schedule)
+
+
 async def deliver_webhook(
     reminder: DeliverWebhook, *, notifications: Notifications, webhooks: Webhooks, schedule: Schedule, turn: Turn
 ) -> Sequence[Outcome]:
@@ -97,10 +148,44 @@ async def deliver_webhook(
     return _after(delivery, note, reminder, turn.got_at, schedule)
 
 
+async def note_report(
+    event: SecurityReported, *, reports: Reports, operator: Operator, turn: Turn
+) -> Sequence[Outcome]:
+    """Attacks are told to the operator in one mail for all services, and not again for a while."""
+    wait = wait_for_mail(operator, await reports.mailed_at(event.user_id), turn.got_at)
+    later = Later(MailOperator(user_id=event.user_id), max(wait, operator.gather))
+    return [Keep(Reported(event, turn.got_at)), later]
+
+
+async def mail_operator(
+    reminder: MailOperator,
+    *,
+    reports: Reports,
+    operator: Operator,
+    mail: Mail,
+    schedule: Schedule,
+    turn: Turn,
+) -> Sequence[Outcome]:
+    """One try to mail whatever waits. Without an address, or after days, the log and the table have to do."""
+    waiting = await reports.waiting(reminder.user_id)
+    if not waiting:
+        return []
+    if wait := wait_for_mail(operator, await reports.mailed_at(reminder.user_id), turn.got_at):
+        return [Later(reminder, wait)]
+    ids = tuple(report_id(report) for report in waiting)
+    mailed = Keep(Mailed(reminder.user_id, ids))
+    if operator.address is None or reminder.tries >= _OPERATOR_TRIES:
+        return [mailed]
+    delivery = await mail.send(operator.address, warn(waiting), ids[-1])
+    if delivery is not Delivery.FAILED:
+        return [mailed]
+    tries = reminder.tries + 1
+    return [Later(reminder.model_copy(update={"tries": tries}), delay(ids[-1], tries, schedule))]
+
+
 def _begin(event: Fact, channel: Channel, since: datetime) -> list[Outcome]:
     note = of(event, channel, since)
-    reminder = DeliverMail if channel is Channel.EMAIL else DeliverWebhook
-    first = reminder(user_id=event.user_id, run_id=event.run_id, notification=note.id)
+    first = _REMINDERS[channel](user_id=event.user_id, run_id=event.run_id, notification=note.id)
     return [Keep(Pending(note)), Later(first, timedelta(0))]
 
 
@@ -125,6 +210,9 @@ def _after(
 
 
 def _settle(note: Notification, state: State, tries: int) -> Sequence[Outcome]:
+    settled = Keep(Settled(note.fact.user_id, note.id, tries, state))
+    if note.channel is Channel.OPERATOR:
+        return [settled]
     told = NotificationDelivered.model_validate(
         {
             **note.fact.run,
@@ -135,8 +223,14 @@ def _settle(note: Notification, state: State, tries: int) -> Sequence[Outcome]:
             "tries": tries,
         }
     )
-    return [Keep(Settled(note.fact.user_id, note.id, tries, state)), told]
+    return [settled, told]
 
+
+_REMINDERS: Final[dict[Channel, type[_Deliver]]] = {
+    Channel.EMAIL: DeliverMail,
+    Channel.WEBHOOK: DeliverWebhook,
+    Channel.OPERATOR: DeliverToOperator,
+}
 
 HANDLERS = (
     on(ModelReady, tell_everybody),
@@ -144,6 +238,9 @@ HANDLERS = (
     on(RunFailed, tell_everybody),
     on(RunCanceled, tell_everybody),
     on(RunStalled, tell_app),
+    on(SecurityReported, note_report),
     on(DeliverMail, deliver_mail),
+    on(DeliverToOperator, deliver_to_operator),
     on(DeliverWebhook, deliver_webhook),
+    on(MailOperator, mail_operator),
 )

@@ -1,10 +1,12 @@
 """What a person is written: what happened, whose move it is, the next step. Text and HTML say the same."""
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Final
 
-from lifemask.contracts import ModelReady, Move, RunCanceled, RunFailed, RunRejected, app_of, sentence
+from lifemask.contracts import ModelReady, Move, RunCanceled, RunFailed, RunRejected, SecurityReported, app_of, sentence
 from lifemask.notifier.domain import Fact
 
 Section = tuple[str, tuple[str, ...]]
@@ -16,6 +18,10 @@ _MOVES: Final = {
     Move.PROVIDER: "The training provider's.",
     Move.NOBODY: "Nobody's: all is done.",
 }
+_LOOK: Final = (
+    "Look at the table security of each service named, and find out who can write to Kafka. "
+    "A reason “key rotated out” may be a service that was not started again after its key was changed."
+)
 _STYLE: Final = "font-family:sans-serif;line-height:1.5;max-width:38em;margin:1em auto;color:#222"
 
 
@@ -63,6 +69,46 @@ def write(fact: Fact, called: Called) -> Letter:
         f"Run {fact.run_id}. You get this mail once, because {app_of(fact.user_id)} has your address for such news."
     )
     return Letter(subject[0].upper() + subject[1:], sections, footer)
+
+
+def write_to_operator(fact: Fact) -> Letter:
+    """The letter to whoever runs this installation about a run whose custody is broken. It names no person."""
+    assert isinstance(fact, RunFailed)
+    run = f"Run {fact.run_id}"
+    sections = (
+        ("What happened", (fact.failure.what, f"{run} of app {app_of(fact.user_id)} was stopped in: {fact.stage}.")),
+        ("Whose move it is", (_MOVES[Move.US],)),
+        (
+            "Next step",
+            (
+                "Look for custody_broken and this run in the logs: both digests are there.",
+                "Its signed statements, and the signed refusal, are kept in the store under quarantine/.",
+                "Find out who could write to the store, the bus or the database, and whether a key must be rotated.",
+            ),
+        ),
+        *_cost(fact),
+    )
+    footer = f"{run}. You get this mail once, because LIFEMASK_OPERATOR_MAIL is your address."
+    return Letter("Custody broken: a run was stopped", sections, footer)
+
+
+def warn(reports: Sequence[SecurityReported]) -> Letter:
+    """The letter to the operator about refused records: reasons and counts, nothing of their content."""
+    total = sum(one.count for report in reports for one in report.refused)
+    lines = tuple(
+        f"{report.service}: {one.count} x {one.type}, {one.reason}" for report in reports for one in report.refused
+    )
+    since = min(report.since for report in reports).astimezone(UTC)
+    what = f"{total} records on Kafka were not from who they say, the first at {since:%Y-%m-%d %H:%M} UTC."
+    return Letter(
+        f"Lifemask refused {total} forged or unknown records",
+        (
+            ("What happened", (what, "They touched no run: nothing was paid or published because of them.")),
+            ("Refused", lines),
+            ("Next step", (_LOOK,)),
+        ),
+        "You get one such mail in a while, because LIFEMASK_OPERATOR_MAIL names you.",
+    )
 
 
 def one_line(text: str) -> str:

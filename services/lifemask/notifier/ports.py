@@ -1,8 +1,10 @@
 """What telling needs of the world."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
-from lifemask.contracts import Digest, RunId, UserId
+from lifemask.contracts import Digest, RunId, SecurityReported, UserId
 from lifemask.notifier.domain import Delivery, Notification, Target
 from lifemask.notifier.letter import Called, Letter
 
@@ -15,6 +17,16 @@ class Notifications(Protocol):
 
     async def is_over(self, user_id: UserId, run_id: RunId) -> bool:
         """Whether a terminal fact of the run was or is being told: news of a delay would come too late."""
+
+
+class Reports(Protocol):
+    """What the operator is to be told."""
+
+    async def waiting(self, user_id: UserId) -> Sequence[SecurityReported]:
+        """Those that were not mailed yet, oldest first."""
+
+    async def mailed_at(self, user_id: UserId) -> datetime | None:
+        """When the last mail went."""
 
 
 class People(Protocol):

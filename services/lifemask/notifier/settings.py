@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, model_validator
 
 from lifemask.contracts import OWN_APP
-from lifemask.notifier.domain import Schedule, SmtpServer, Target
+from lifemask.notifier.domain import Operator, Schedule, SmtpServer, Target
 from lifemask.runtime.settings import ServiceSettings
 
 _PORTS: Final = {"smtp": 25, "smtps": 465}
@@ -29,6 +29,11 @@ class NotifierSettings(ServiceSettings):
     """Who the mail is from, with or without a name."""
     apps: Path = Path("./.lifemask/apps.json")
     """JSON file: per app its webhook's `webhook_url` and `webhook_secret` (`whsec_…`), beside its key."""
+    operator_mail: str = ""
+    """Address of whoever runs this installation: gets a mail about each run whose custody is broken, and
+    one about refused records in `security_window`. Empty: the log and the tables have to do."""
+    operator_gather: float = Field(default=10, ge=0)
+    """Seconds that such a mail waits for the reports of the other services."""
     mail_timeout: float = Field(default=30, gt=0)
     """Seconds that the mail server may be silent."""
     webhook_timeout: float = Field(default=10, gt=0)
@@ -43,7 +48,7 @@ class NotifierSettings(ServiceSettings):
     @model_validator(mode="after")
     def _is_readable(self) -> Self:
         """A wrong value is named at the start, not when the first model is ready."""
-        _ = (self.server, self.sender, self.targets)
+        _ = (self.server, self.sender, self.targets, self.operator)
         return self
 
     @property
@@ -59,6 +64,15 @@ class NotifierSettings(ServiceSettings):
             return Address(name, addr_spec=address)
         except (MessageError, ValueError, IndexError) as error:
             raise ValueError("LIFEMASK_MAIL_FROM is not a mail address, like Lifemask <models@example.com>") from error
+
+    @property
+    def operator(self) -> Operator:
+        """Who is told of broken custody and of attacks. Raises ValueError."""
+        try:
+            address = Address(addr_spec=self.operator_mail).addr_spec if self.operator_mail else None
+        except (MessageError, ValueError, IndexError) as error:
+            raise ValueError("LIFEMASK_OPERATOR_MAIL is not a mail address, like operator@example.com") from error
+        return Operator(address, timedelta(seconds=self.security_window), timedelta(seconds=self.operator_gather))
 
     @property
     def targets(self) -> dict[str, Target]:

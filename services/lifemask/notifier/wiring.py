@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from lifemask.bus.service import Service, open_bus
 from lifemask.contracts import Stage
 from lifemask.notifier.adapters.people import StoredPeople
-from lifemask.notifier.adapters.postgres import PostgresNotifications, write_row
+from lifemask.notifier.adapters.postgres import PostgresNotifications, PostgresReports, write_row
 from lifemask.notifier.adapters.smtp import SmtpMail
 from lifemask.notifier.adapters.webhook import open_webhooks
 from lifemask.notifier.handlers import HANDLERS
@@ -26,6 +26,8 @@ async def notifier(settings: NotifierSettings) -> AsyncIterator[Service]:
         yield bus.serve(
             HANDLERS,
             notifications=PostgresNotifications(bus.rows),
+            reports=PostgresReports(bus.rows),
+            operator=settings.operator,
             people=StoredPeople(objects),
             mail=SmtpMail(settings.server, settings.sender, _now, patience=settings.mail_timeout),
             webhooks=webhooks,

@@ -1,13 +1,26 @@
-"""The notifications' rows. Never purged: a fact that is read again tells nobody twice."""
+"""The notifications' and reports' rows. Never purged: a fact that is read again tells nobody twice."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 
 from lifemask.bus.rows import Connection, Rows
-from lifemask.contracts import BY_TYPE, Digest, RunId, UserId
+from lifemask.contracts import BY_TYPE, Digest, RunId, SecurityReported, UserId
 from lifemask.contracts.event import Baton
-from lifemask.notifier.domain import Channel, Fact, Notification, Pending, Settled, State, Tried
+from lifemask.notifier.domain import (
+    Channel,
+    Fact,
+    Mailed,
+    Notification,
+    Pending,
+    Reported,
+    Settled,
+    State,
+    Tried,
+    report_id,
+)
 
 _PENDING = """
 insert into notification (user_id, id, run_id, outcome, is_terminal, channel, fact, since)
@@ -21,6 +34,29 @@ _SETTLED = """
 update notification set tries = $3, state = $4, tried_at = now(), settled_at = now()
 where user_id = $1 and id = $2 and state = 'pending'
 """
+_REPORTED = """
+insert into report (user_id, id, fact, got_at) values ($1, $2, $3, $4) on conflict (user_id, id) do nothing
+"""
+_MAILED = "update report set mailed_at = now() where user_id = $1 and id = any($2::text[]) and mailed_at is null"
+
+
+class PostgresReports:
+    """Reads the reports that `write_row` stores."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    async def waiting(self, user_id: UserId) -> Sequence[SecurityReported]:
+        query = "select fact from report where user_id = $1 and mailed_at is null order by got_at, id limit 100"
+        async with self._rows.reading(user_id) as connection:
+            return [SecurityReported.read(row["fact"]) for row in await connection.fetch(query, user_id)]
+
+    async def mailed_at(self, user_id: UserId) -> datetime | None:
+        async with self._rows.reading(user_id) as connection:
+            found: datetime | None = await connection.fetchval(
+                "select max(mailed_at) from report where user_id = $1", user_id
+            )
+        return found
 
 
 class PostgresNotifications:
@@ -58,6 +94,10 @@ def _statement(row: object) -> tuple[Any, ...]:
             return _TRIED, user_id, id_, tries
         case Settled(user_id=user_id, id=id_, tries=tries, state=state):
             return _SETTLED, user_id, id_, tries, state.value
+        case Reported(report=report, got_at=got_at):
+            return _REPORTED, report.user_id, report_id(report), report.body(), got_at
+        case Mailed(user_id=user_id, ids=ids):
+            return _MAILED, user_id, list(ids)
     raise TypeError(f"no such row: {type(row).__name__}")
 
 

@@ -18,7 +18,7 @@ def upgrade() -> None:
             run_id text not null,
             outcome text not null,
             is_terminal boolean not null,
-            channel text not null check (channel in ('email', 'webhook')),
+            channel text not null check (channel in ('email', 'webhook', 'operator')),
             fact bytea not null,
             since timestamptz not null,
             state text not null default 'pending' check (state in ('pending', 'delivered', 'skipped', 'gave_up')),
@@ -30,3 +30,16 @@ def upgrade() -> None:
     """)
     op.execute("create index notification_run on notification (user_id, run_id) where is_terminal")
     protect("notification")
+    op.execute("""
+        create table report (
+            user_id text not null,
+            id text not null,
+            fact bytea not null,
+            got_at timestamptz not null,
+            mailed_at timestamptz,
+            primary key (user_id, id)
+        )
+    """)
+    op.execute("create index report_waiting on report (user_id, got_at) where mailed_at is null")
+    op.execute("create index report_mailed on report (user_id, mailed_at) where mailed_at is not null")
+    protect("report")
