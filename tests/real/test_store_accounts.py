@@ -34,6 +34,7 @@ OWN_STATEMENTS: Final = {
     "trainer": (4, 5),
     "publisher": (6,),
 }
+STAGES: Final = ("request", "validate", "package", "train", "publish")
 STEPS: Final = ("upload", "validation", "dataset", "training", "weights", "publication")
 MAY: Final[dict[str, dict[str, str]]] = {
     "ingest": {
@@ -50,9 +51,16 @@ MAY: Final[dict[str, dict[str, str]]] = {
         "swept": "w",
         "quarantined": "w",
     },
-    "image-validator": {"original": "r", "clean": "wd", "verdict": "wd", "owner": "r", "quarantined": "w"},
+    "image-validator": {
+        "request": "r",
+        "original": "r",
+        "clean": "wd",
+        "verdict": "wd",
+        "owner": "r",
+        "quarantined": "w",
+    },
     "packager": {"clean": "r", "archive": "rw", "owner": "r", "quarantined": "w"},
-    "trainer": {"request": "r", "archive": "r", "weights": "rw", "owner": "r", "quarantined": "w"},
+    "trainer": {"request": "r", "archive": "r", "weights": "w", "owner": "r", "quarantined": "w"},
     "publisher": {
         "request": "r",
         "weights": "r",
@@ -86,6 +94,9 @@ def places() -> dict[str, Key]:
         "swept": keys.swept(datetime.now(UTC)),
         "quarantined": keys.quarantined(user, run, keys.statement(user, run, 1, "upload", 1)),
     }
+    at = datetime.now(UTC)
+    found |= {f"refusal-{number}": keys.act(user, run, "refusal", stage, at) for number, stage in enumerate(STAGES, 1)}
+    found["disposal-1"] = keys.act(user, run, "disposal", "work", at)
     return found | {
         f"{kind.__name__}-{number}": kind(user, run, number, step, 1)
         for number, step in enumerate(STEPS, start=1)
@@ -96,10 +107,12 @@ def places() -> dict[str, Key]:
 def allowed(service: str, place: str) -> str:
     """What the service may do there."""
     kind, _, number = place.partition("-")
-    if kind not in {"statement", "manifest"}:
+    if kind not in {"statement", "manifest", "refusal", "disposal"}:
         return MAY[service].get(place, "")
     if service == "notifier":
         return ""
+    if kind == "refusal":
+        return "rw" if STAGES[int(number) - 1] == STAGES[SERVICES.index(service)] else "r"
     return "rw" if int(number) in OWN_STATEMENTS[service] else "r"
 
 
