@@ -81,8 +81,8 @@ class InMemoryAttempts:
                     self._change(key, stop=True)
             case Withdraw(id=key) | Doubt(id=key):
                 self._move(key, State.INTENDED if isinstance(change, Withdraw) else State.UNKNOWN)
-            case End(id=key, to=to, bill=bill):
-                self._move(key, to)
+            case End(id=key, to=to, bill=bill, version=version):
+                self._move(key, to, version=version)
                 self._book(key, bill)
             case _:
                 self._write_fact(change)
@@ -147,6 +147,7 @@ class InMemoryTrainings:
     lagging: set[str] = field(default_factory=set)
     away: bool = False
     clean: bool = True
+    deleted: list[str] = field(default_factory=list)
     prepared: int = 0
     now: datetime = START
     before_create: Callable[[], Awaitable[None]] | None = None
@@ -210,6 +211,10 @@ class InMemoryTrainings:
         if training in self.held and self.held[training].fate is Fate.OPEN:
             self.set(training, "canceled", predict_seconds=Decimal(100))
         return self.held.get(training)
+
+    async def delete_version(self, version: str) -> None:
+        self._check()
+        self.deleted.append(version)
 
     def _check(self) -> None:
         if self.away:

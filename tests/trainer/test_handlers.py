@@ -8,18 +8,21 @@ import pytest
 from tests.trainer.fakes import POLICY, SECOND, START, ClaimLost, progress
 from tests.trainer.world import World, failure_of, kinds
 
-from lifemask.bus.outcomes import Misconfigured, Retryable
+from lifemask.bus.outcomes import Later, Misconfigured, Retryable
 from lifemask.contracts import (
     ArchiveRefusal,
     Failure,
     FailureCode,
+    ModelRevoked,
     RunStalled,
     Stage,
     TrainingStarted,
     TrainingSucceeded,
 )
+from lifemask.testkit.events import an_event
 from lifemask.trainer.domain.attempt import State
 from lifemask.trainer.domain.training import Answer
+from lifemask.trainer.handlers.messages import Forget
 
 
 @pytest.fixture
@@ -478,3 +481,52 @@ async def test_weights_sealed_again_after_a_crash_say_the_same_count(world: Worl
     await world.handle(world.fetched())
     await world.handle(later.message)
     assert (world.attempt.state, world.attempt.fetches) == (State.SUCCEEDED, 1)
+
+
+async def test_a_revoked_model_is_deleted_at_the_provider(world: World) -> None:
+    await running(world)
+    world.trainings.succeed("t0")
+    await world.handle(world.callback("t0"))
+    assert world.attempt.version == "acme/loras:v1"
+    world.trainings.set("t0", "succeeded", version=None)  # outputs vanish after an hour
+    out = await world.handle(an_event(ModelRevoked, **world.run))
+    assert out == [Later(Forget(**world.run), timedelta(0), control=True)]
+    assert await world.handle(Forget(**world.run)) == []
+    assert await world.handle(Forget(**world.run)) == []
+    assert world.trainings.deleted == ["acme/loras:v1"] * 2
+
+
+async def test_a_further_training_is_deleted_as_well_and_a_running_one_has_nothing(world: World) -> None:
+    await running(world)
+    world.trainings.succeed("t0")
+    await world.handle(world.callback("t0"))
+    world.trainings.make(world.attempt.plan.archive_url, status="succeeded", version="acme/loras:v2")
+    world.trainings.make(world.attempt.plan.archive_url)
+    for training in ("t1", "t2"):
+        await world.handle(world.callback(training))
+    await world.handle(Forget(**world.run))
+    assert world.trainings.deleted == ["acme/loras:v1", "acme/loras:v2"]
+
+
+async def test_a_provider_that_is_away_is_asked_to_delete_again(world: World) -> None:
+    await running(world)
+    world.trainings.succeed("t0")
+    await world.handle(world.callback("t0"))
+    world.trainings.away = True
+    message, delays = Forget(**world.run), []
+    for _ in range(15):
+        [later] = await world.handle(message)
+        assert isinstance(later, Later)
+        assert isinstance(later.message, Forget)
+        assert later.control
+        message = later.message
+        delays.append(later.after)
+    assert delays == [POLICY.watches.delay(tries) for tries in range(1, 16)]
+    world.trainings.away = False
+    assert await world.handle(message) == []
+    assert world.trainings.deleted == ["acme/loras:v1"]
+
+
+async def test_a_run_that_never_trained_has_nothing_to_delete(world: World) -> None:
+    assert await world.handle(Forget(**world.run)) == []
+    assert world.trainings.deleted == []

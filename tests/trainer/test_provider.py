@@ -286,3 +286,34 @@ async def test_a_destination_that_cannot_be_made_is_ours_to_repair(provider: Pro
         with pytest.raises(Misconfigured):
             await trainings.prepare()
         assert (await trainings.create(order())).answer is Answer.DENIED
+
+
+VERSION = "lifemask/loras:" + "0" * 64
+
+
+async def test_a_version_that_is_not_there_counts_as_deleted(provider: Provider) -> None:
+    await provider.trainings.delete_version(VERSION)
+    assert await provider.calls("delete_version") == 1
+
+
+@pytest.mark.parametrize("name", ["v1", "lifemask/loras", "lifemask/loras:latest", f"lifemask/..:{'0' * 64}", ""])
+async def test_only_a_version_by_its_full_name_is_deleted(provider: Provider, name: str) -> None:
+    with capture_logs() as logs:
+        await provider.trainings.delete_version(name)
+    assert [line["event"] for line in logs] == ["version_not_deleted"]
+    assert (await provider.ledger())["calls"].get("delete_version") is None
+
+
+@pytest.mark.parametrize("status", [400, 403, 409, 500])
+async def test_a_version_that_cannot_be_deleted_yet_stops_nothing_else(provider: Provider, status: int) -> None:
+    await provider.fault("delete_version", "answer", status=status)
+    with pytest.raises(Retryable) as raised:
+        await provider.trainings.delete_version(VERSION)
+    assert raised.value.code is FailureCode.PROVIDER_UNAVAILABLE
+    await provider.trainings.delete_version(VERSION)
+
+
+async def test_a_deletion_with_a_refused_token_is_ours_to_repair(provider: Provider) -> None:
+    await provider.fault("delete_version", "answer", status=401)
+    with pytest.raises(Misconfigured):
+        await provider.trainings.delete_version(VERSION)

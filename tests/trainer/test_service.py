@@ -26,6 +26,7 @@ from lifemask.contracts import (
     ArchiveFetched,
     DatasetSealed,
     Event,
+    ModelRevoked,
     RunCancelRequested,
     RunFailed,
     RunRequest,
@@ -307,3 +308,25 @@ async def test_a_callback_is_quicker_than_the_look(plant: Plant) -> None:
     await plant.receives(an_event(TrainingCallbackReceived, **plant.run, training=training["id"], attempt=1))
     await plant.service.worker.step()
     assert await plant.kinds() == ["TrainingStarted", "TrainingSucceeded"]
+
+
+async def test_a_revoked_model_is_gone_at_the_provider(plant: Plant) -> None:
+    await plant.seals()
+    await plant.works_until(TrainingSucceeded)
+    [before] = await plant.trainings()
+    assert (before["version_deleted"], before["model_version"] is not None) == (False, True)
+    await plant.fault("delete_version", "drop_before")
+    revoked = an_event(ModelRevoked, **plant.run)
+    await plant.receives(revoked, revoked)
+
+    async def is_deleted() -> bool:
+        await plant.turns()
+        return bool((await plant.trainings())[0]["version_deleted"])
+
+    await until(is_deleted)
+    await plant.receives(an_event(ModelRevoked, **plant.run))
+    for _ in range(3):
+        await plant.turns()
+    assert await plant.kinds() == ["TrainingStarted", "TrainingSucceeded"]
+    assert await plant.service.bus.pool.fetchval("select count(*) from inbox where dead_at is not null") == 0
+    await plant.books_balance()

@@ -87,6 +87,12 @@ class Trainings(Protocol):
     async def cancel(self, training: str) -> Training | None:
         """Ends a training; one that is over stays as it is. Returns it as `get` does."""
 
+    async def delete_version(self, version: str) -> None:
+        """Deletes what a training left at the provider, with its files; one that is not there is fine.
+
+        `version` is `owner/name:id`. A refusal raises Retryable: it concerns this version alone.
+        """
+
 
 class Weights(Protocol):
     """What a training leaves at the provider, and our copy of it."""

@@ -181,6 +181,7 @@ def _attempt(row: asyncpg.Record, trainings: Iterable[asyncpg.Record]) -> Attemp
         stop=row["stop"],
         statement=row["statement"],
         training=row["training"],
+        version=row["version"],
         percent=row["percent"],
         clean_listings=row["clean_listings"],
         fetches=row["fetches"],

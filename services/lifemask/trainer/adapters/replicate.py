@@ -6,7 +6,7 @@ not used: see `wire`.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,11 +24,13 @@ from lifemask.trainer.ports import Order
 
 log = structlog.get_logger()
 
+_NO_TOKEN: Final = (401,)
 _DENIED: Final = (401, 402, 403)
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 _CONNECT_SECONDS: Final = 5.0
 _ADDRESS: Final = re.compile(r"https?://\S*")
 """Addresses may carry tokens and stay out of the log."""
+_VERSION: Final = re.compile(r"([A-Za-z0-9._-]+/[A-Za-z0-9._-]+):([0-9a-f]{64})")
 _LOGGED: Final = 200
 """Characters of a provider's text that go into the log."""
 _DEFAULTS: Final[dict[str, Any]] = {
@@ -136,6 +138,16 @@ class ReplicateTrainings:
             clean = clean and training.archive_path is not None
         return Listing(tuple(found), clean)
 
+    async def delete_version(self, version: str) -> None:
+        if (named := _VERSION.fullmatch(version)) is None or ".." in version:
+            log.error("version_not_deleted", reason="the provider called it by no name that can be asked for")
+            return
+        address = f"/v1/models/{named[1]}/versions/{named[2]}"
+        response = await self._ask("DELETE", address, denied=_NO_TOKEN)
+        if response.is_client_error and response.status_code != httpx.codes.NOT_FOUND:
+            _log_refusal("delete_version", response)
+            raise Retryable(FailureCode.PROVIDER_UNAVAILABLE)
+
     async def _rows(self) -> AsyncIterator[Any]:
         """The account's trainings, newest first. Raises Retryable when there are more than may be read."""
         address = "/v1/trainings"
@@ -149,14 +161,16 @@ class ReplicateTrainings:
         log.error("listing_too_long", pages=self._account.pages)
         raise Retryable(FailureCode.PROVIDER_UNAVAILABLE)
 
-    async def _ask(self, method: str, address: str, body: Any = None) -> httpx.Response:
+    async def _ask(
+        self, method: str, address: str, body: Any = None, *, denied: Collection[int] = _DENIED
+    ) -> httpx.Response:
         """An ordinary call: success, or a refusal that the caller understands."""
         try:
             async with asyncio.timeout(self._account.call):
                 response = await self._http.request(method, address, json=body)
         except (httpx.HTTPError, TimeoutError):
             raise Retryable(FailureCode.PROVIDER_UNAVAILABLE) from None
-        if response.status_code in _DENIED:
+        if response.status_code in denied:
             _log_refusal(method, response)
             raise Misconfigured(FailureCode.PROVIDER_DENIED, "the provider refuses the token: set REPLICATE_API_TOKEN")
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:

@@ -102,7 +102,8 @@ class KnownTraining:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One row. `intended_at` is the database's time, `statement` the digest of the training statement.
+    """One row. `intended_at` is the database's time, `statement` the digest of the training statement, `version` what
+    the training left at the provider (`owner/name:id`).
 
     `fetches` counts the verified fetches of the archive, `copy_failures` the tries at the weights that broke off.
     """
@@ -114,6 +115,7 @@ class Attempt:
     stop: bool = False
     statement: str | None = None
     training: str | None = None
+    version: str | None = None
     percent: int = 0
     clean_listings: int = 0
     fetches: int = 0

@@ -1,10 +1,11 @@
 """A sealed dataset becomes weights. The table says who handles what; each handler is in the file of its part."""
 
 from lifemask.bus.outcomes import on
-from lifemask.contracts import ArchiveFetched, DatasetSealed, TrainingCallbackReceived
+from lifemask.contracts import ArchiveFetched, DatasetSealed, ModelRevoked, TrainingCallbackReceived
 from lifemask.trainer.handlers.fetching import hear_fetch
+from lifemask.trainer.handlers.forgetting import forget, hear_revocation
 from lifemask.trainer.handlers.looking import hear_callback, look
-from lifemask.trainer.handlers.messages import Look, Reconcile, Watch
+from lifemask.trainer.handlers.messages import Forget, Look, Reconcile, Watch
 from lifemask.trainer.handlers.starting import reconcile, start_training
 from lifemask.trainer.handlers.watching import stop_run, watch
 
@@ -17,4 +18,6 @@ HANDLERS = (
     on(Look, look),
     on(Reconcile, reconcile),
     on(Watch, watch),
+    on(ModelRevoked, hear_revocation),
+    on(Forget, forget),
 )

@@ -41,6 +41,15 @@ class Watch(Reminder):
     tries: int = 0
 
 
+class Forget(Reminder):
+    """Delete what the run's trainings left at the provider. Travels in the control lane."""
+
+    ce_type: ClassVar[str] = "lifemask.trainer.forget.v1"
+
+    run_id: RunId
+    tries: int = 0
+
+
 def look_again(attempt: AttemptId, tries: int, after: timedelta, waits: int = 0) -> Later:
     return Later(Look(**attempt.run, attempt=attempt.number, tries=tries, waits=waits), after)
 
