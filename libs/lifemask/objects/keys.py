@@ -15,6 +15,9 @@ Key = NewType("Key", str)
 INCOMING: Final = "incoming/"
 """Everything that apps may write."""
 
+USERS: Final = "users/"
+"""Everything of all users."""
+
 SIGNED: Final = ".dsse.json"
 """How the name of a signed statement ends."""
 
