@@ -139,9 +139,13 @@ def test_our_containers_can_change_nothing(services: dict[str, Any], name: str) 
     assert "user" not in own  # the image's
 
 
-def test_only_the_api_is_published_and_only_on_this_machine(services: dict[str, Any]) -> None:
+def test_only_the_api_and_the_store_are_published_and_only_on_this_machine(services: dict[str, Any]) -> None:
     published = {name: each["ports"] for name, each in services.items() if each.get("ports")}
-    assert published == {"ingest": ["127.0.0.1:8080:8080"], "jaeger": ["127.0.0.1:16686:16686"]}
+    assert published == {
+        "ingest": ["127.0.0.1:8080:8080"],
+        "s3": ["127.0.0.1:7070:7070"],
+        "jaeger": ["127.0.0.1:16686:16686"],
+    }
     assert compose(LIFEMASK_PORT="9000")["services"]["ingest"]["ports"] == ["127.0.0.1:9000:9000"]
     assert environment_of("ingest", LIFEMASK_PORT="9000")["LIFEMASK_PORT"] == "9000"
 
@@ -149,12 +153,17 @@ def test_only_the_api_is_published_and_only_on_this_machine(services: dict[str, 
 def test_only_those_that_call_out_can_reach_the_outside(services: dict[str, Any]) -> None:
     assert compose()["networks"]["inside"] == {"internal": True}
     outside = {name for name, each in services.items() if "outside" in each["networks"]}
-    assert outside == {"ingest", "trainer", "publisher", "notifier", "jaeger"}
+    assert outside == {"ingest", "trainer", "publisher", "notifier", "jaeger", "s3"}
 
 
 def test_the_public_address_leads_to_ingest_inside_as_well(services: dict[str, Any]) -> None:
     assert services["ingest"]["networks"]["inside"]["aliases"] == ["lifemask.localhost"]
     assert environment_of("trainer", LIFEMASK_PORT="9000")["LIFEMASK_PUBLIC_URL"] == "http://lifemask.localhost:9000"
+
+
+def test_targets_are_signed_for_a_name_that_leads_to_the_store_from_both_sides(services: dict[str, Any]) -> None:
+    assert services["s3"]["networks"]["inside"]["aliases"] == ["s3.localhost"]
+    assert environment_of("ingest")["AWS_ENDPOINT_URL_S3"] == "http://s3.localhost:7070"
 
 
 def test_secrets_are_mounted_where_they_are_read_and_nowhere_else(services: dict[str, Any]) -> None:
