@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from tests.notifier.world import BROKEN, CANCELED, FAILED, IDS, READY, REJECTED, STALLED, World
+from tests.notifier.world import BROKEN, CANCELED, FAILED, IDS, READY, REJECTED, REVOKED, STALLED, World
 
 from lifemask.bus.outcomes import Keep, Later, Outcome, Reminder
 from lifemask.contracts import Event, NotificationDelivered, Stage
@@ -75,8 +75,8 @@ async def test_without_an_operators_address_nobody_is_mailed() -> None:
     assert world.mail.sent == []
 
 
-@pytest.mark.parametrize("fact", [READY, REJECTED, FAILED, CANCELED])
-async def test_a_terminal_fact_goes_over_both_channels(fact: Fact) -> None:
+@pytest.mark.parametrize("fact", [READY, REJECTED, FAILED, CANCELED, REVOKED])
+async def test_a_fact_goes_over_both_channels(fact: Fact) -> None:
     world = World()
     mail, webhook = await begin(world, fact)
     assert (type(mail.message), mail.after) == (DeliverMail, timedelta(0))
@@ -92,11 +92,13 @@ async def test_a_terminal_fact_goes_over_both_channels(fact: Fact) -> None:
 
 async def test_a_fact_that_is_read_again_tells_nobody_twice() -> None:
     world = World()
-    for reminder in await begin(world, READY):
-        await live(world, reminder)
-    for reminder in await begin(world, READY):
-        assert await take(world, reminder.message) == []
-    assert len(world.mail.sent) == len(world.webhooks.calls) == 1
+    for fact in (READY, REVOKED):
+        for reminder in await begin(world, fact):
+            await live(world, reminder)
+    for fact in (READY, REVOKED):
+        for reminder in await begin(world, fact):
+            assert await take(world, reminder.message) == []
+    assert len(world.mail.sent) == len(world.webhooks.calls) == 2
 
 
 async def test_a_fact_that_is_read_again_between_two_tries_starts_no_second_chain() -> None:

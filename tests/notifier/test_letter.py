@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.notifier.world import CANCELED, FAILED, READY, REJECTED, STALLED
+from tests.notifier.world import CANCELED, FAILED, READY, REJECTED, REVOKED, STALLED
 
 from lifemask.notifier.domain import Fact
 from lifemask.notifier.letter import Called, write
@@ -14,7 +14,14 @@ GOLDEN = Path(__file__).with_name("golden")
 
 @pytest.mark.parametrize(
     ("name", "fact"),
-    [("ready", READY), ("rejected", REJECTED), ("failed", FAILED), ("canceled", CANCELED), ("stalled", STALLED)],
+    [
+        ("ready", READY),
+        ("revoked", REVOKED),
+        ("rejected", REJECTED),
+        ("failed", FAILED),
+        ("canceled", CANCELED),
+        ("stalled", STALLED),
+    ],
 )
 def test_the_whole_letter(name: str, fact: Fact) -> None:
     assert write(fact, NAMED).text == (GOLDEN / f"{name}.txt").read_text()
@@ -31,6 +38,7 @@ def test_the_page_says_the_same() -> None:
         (REJECTED, "Your model needs more photos"),
         (FAILED, "Your model could not be made"),
         (CANCELED, "Your model was cancelled"),
+        (REVOKED, "Your model was withdrawn"),
     ],
 )
 def test_a_model_whose_name_is_not_known_is_your_model(fact: Fact, subject: str) -> None:

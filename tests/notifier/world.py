@@ -8,6 +8,7 @@ from lifemask.contracts import (
     Failure,
     FailureCode,
     ModelReady,
+    ModelRevoked,
     PhotoVerdict,
     RunCanceled,
     RunFailed,
@@ -27,6 +28,7 @@ TARGET = Target("https://app.example/hook", "whsec_" + "AAAA" * 8)
 PHOTOS = [f"0192f7a0-2222-7d3e-8f40-0000000000{number:02}" for number in range(1, 5)]
 
 READY = an_event(ModelReady, **IDS)
+REVOKED = an_event(ModelRevoked, **IDS, reason="The photos were another person's.", actor="kim")
 FAILED = an_event(RunFailed, **IDS, stage="train", failure=Failure.of(FailureCode.TRAINING_FAILED))
 BROKEN = an_event(
     RunFailed,

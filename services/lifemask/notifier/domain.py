@@ -10,6 +10,7 @@ from lifemask.contracts import (
     Digest,
     FailureCode,
     ModelReady,
+    ModelRevoked,
     RunCanceled,
     RunEvent,
     RunFailed,
@@ -19,7 +20,7 @@ from lifemask.contracts import (
     UserId,
 )
 
-Fact = ModelReady | RunRejected | RunFailed | RunCanceled | RunStalled
+Fact = ModelReady | ModelRevoked | RunRejected | RunFailed | RunCanceled | RunStalled
 
 
 class Channel(StrEnum):

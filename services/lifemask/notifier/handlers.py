@@ -10,6 +10,7 @@ from lifemask.bus.outcomes import Keep, Later, Outcome, Reminder, Retryable, Tur
 from lifemask.contracts import (
     Digest,
     ModelReady,
+    ModelRevoked,
     NotificationDelivered,
     RunCanceled,
     RunFailed,
@@ -82,7 +83,7 @@ _OPERATOR_TRIES: Final = 15
 
 
 async def tell_everybody(event: Fact, *, turn: Turn) -> Sequence[Outcome]:
-    """A terminal fact goes to the person and to the app, each in a chain of its own: neither waits for the other."""
+    """The end of a run, or of a model, goes to the person and to the app: neither waits for the other."""
     also = [Channel.OPERATOR] if concerns_operator(event) else []
     return [
         outcome
@@ -234,6 +235,7 @@ _REMINDERS: Final[dict[Channel, type[_Deliver]]] = {
 
 HANDLERS = (
     on(ModelReady, tell_everybody),
+    on(ModelRevoked, tell_everybody),
     on(RunRejected, tell_everybody),
     on(RunFailed, tell_everybody),
     on(RunCanceled, tell_everybody),

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Final
 
-from lifemask.contracts import ModelReady, Move, RunCanceled, RunFailed, RunRejected, SecurityReported, app_of, sentence
+from lifemask.contracts import (
+    ModelReady,
+    ModelRevoked,
+    Move,
+    RunCanceled,
+    RunFailed,
+    RunRejected,
+    SecurityReported,
+    app_of,
+    sentence,
+)
 from lifemask.notifier.domain import Fact
 
 Section = tuple[str, tuple[str, ...]]
@@ -120,6 +130,8 @@ def _about(fact: Fact, name: str, called: Called) -> tuple[str, tuple[Section, .
     match fact:
         case ModelReady():
             return f"{name} is ready", _ready(fact, called)
+        case ModelRevoked():
+            return f"{name} was withdrawn", (*_story(*_revoked(fact)), ("Model", (fact.model_id,)))
         case RunRejected():
             return f"{name} needs more photos", (*_story(*_told(fact)), *_photos(fact))
         case RunFailed():
@@ -135,7 +147,7 @@ def _story(what: str, move: Move, next_step: str) -> tuple[Section, ...]:
 
 def _told(fact: "RunRejected | RunFailed | Fact") -> tuple[str, Move, str]:
     """The catalogue's own words, which everybody else shows as well."""
-    assert not isinstance(fact, ModelReady | RunCanceled)
+    assert not isinstance(fact, ModelReady | ModelRevoked | RunCanceled)
     return fact.failure.what, fact.failure.move, fact.failure.next_step
 
 
@@ -149,6 +161,11 @@ def _cancelled(fact: RunCanceled) -> tuple[str, Move, str]:
         return what, Move.NOBODY, "Start a new run whenever you like."
     what = "The run was cancelled on request. Nothing was published."
     return what, Move.NOBODY, "Start it again within 24 hours with its photos, or start a new run whenever you like."
+
+
+def _revoked(fact: ModelRevoked) -> tuple[str, Move, str]:
+    what = f"The model was taken back and is no longer published. The reason: {one_line(fact.reason)}"
+    return what, Move.NOBODY, "Stop using this model, and delete your copies of its weights."
 
 
 def _ready(fact: ModelReady, called: Called) -> tuple[Section, ...]:
