@@ -176,14 +176,6 @@ def published(user: str, model: str, stored: str) -> Key:
     return key
 
 
-def published(user: str, model: str, stored: str) -> Key:
-    """The published weights that an event or a row names, when they are of this model of this user. Raises BadKey."""
-    version = stored.rpartition("/")[0].rpartition("/")[2]
-    if (key := model_weights(user, model, version)) != stored:
-        raise BadKey("the key is not that of the user's model")
-    return key
-
-
 def model_metadata(user: str, model: str, version: str) -> Key:
     """What the published weights are."""
     return Key(f"{model_prefix(user, model, version)}metadata.json")
