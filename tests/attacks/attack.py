@@ -1,0 +1,68 @@
+"""What an attack is: whom it strikes and when, which gates stand in its way, and how one sees that it came to nothing."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from tests.attacks.house import House
+from tests.system.app import Person, View
+
+UNTOUCHED: Final = "untouched"
+End = Literal["refused", "ready", "untouched"]
+
+
+@dataclass
+class Scene:
+    """One attack under way. `run` is the victim's; `donor` the person whose things are to get into it."""
+
+    house: House
+    person: Person
+    donor: Person
+    donor_run: str
+    run: str = ""
+    view: View = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def user(self) -> str:
+        return self.person.bus_id
+
+
+Step = Callable[[Scene], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """`strike` is done while `at` is stopped and the run waits for it; `gates` are those that refuse it.
+
+    `link` is a part of the link of the chain by which the run fails. `paid`: whether the training was paid before the
+    attack could be seen. `check` and `won` look at more than the end of the run: with all gates shut, and with
+    `gates` open.
+    """
+
+    name: str
+    strike: Step
+    gates: tuple[str, ...]
+    at: str | None = None
+    link: str = ""
+    paid: bool = False
+    end: End = "refused"
+    prepare: Step | None = None
+    check: Step | None = None
+    won: Step | None = None
+    opened: Callable[[Scene], tuple[str, ...]] | None = None
+    """Further words for the gates: whose things are taken for the victim's."""
+    alone: bool = False
+    """Whether no other attack may run beside it, because it makes the provider or the hub misbehave."""
+    no_arm: str = ""
+    """Why there is no gate to open: the attack has no effect by construction."""
+
+
+def attack(book: list[Attack], name: str, **how: Any) -> Callable[[Step], Step]:
+    """Enters a strike into the book under the name that docs/custody.md gives it."""
+
+    def enter(strike: Step) -> Step:
+        book.append(Attack(name=name, strike=strike, **how))
+        return strike
+
+    return enter
