@@ -25,9 +25,11 @@ from bench.machine import embedded
 from bench.play import photo
 from bench.row import Row, measure
 
+from lifemask.cli.house import app_signer
 from lifemask.cli.machine import Machine
 from lifemask.cli.ports import choose_ports
 from lifemask.contracts import PhotosUploaded, RunAccepted, RunRequest, new_id, pack, user_id
+from lifemask.contracts.signing import sign
 from lifemask.objects import keys, open_objects
 
 DOORS: Final = ("http", "targets", "urls", "kafka")
@@ -96,8 +98,9 @@ class Crowd:
 
         async def announce() -> None:
             async with AIOKafkaProducer(bootstrap_servers=self.machine.kafka) as producer:
+                signer, now = app_signer(self.machine.data), datetime.now(UTC)
                 packed = [
-                    pack(each, id=each.run_id, source=f"app/{self.machine.app}", time=datetime.now(UTC))
+                    sign(pack(each, id=each.run_id, source=f"app/{self.machine.app}", time=now), signer)
                     for each in events
                 ]
                 await asyncio.gather(

@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +22,9 @@ from lifemask.bus.outcomes import Outcome, on
 from lifemask.bus.roles import role_of
 from lifemask.bus.service import Bus, Service, open_bus
 from lifemask.cli.embedded.postgres import running_postgres
-from lifemask.contracts import DatasetSealed, Event, PhotoJudged, PhotosValidated, Stage, new_id, pack
+from lifemask.contracts import DatasetSealed, Event, PhotoJudged, PhotosValidated, Stage, new_id
 from lifemask.runtime.settings import ServiceSettings
+from lifemask.testkit.keys import signed, write_keys
 
 MESSAGES: Final = 4000
 USERS: Final = 200
@@ -48,7 +48,9 @@ async def a_bus(**settings: object) -> AsyncIterator[Bus]:
         async with running_postgres(Path(data) / "pg") as admin:
             await migrate(admin, ["packager"])
             dsn = admin.replace("postgres@", f"{role_of('packager')}@", 1)
-            values = ServiceSettings.model_validate({"postgres": dsn, **settings})
+            values = ServiceSettings.model_validate(
+                {"postgres": dsn, "keys": write_keys(Path(data) / "keys"), **settings}
+            )
             async with open_bus("packager", Stage.PACKAGE, values) as bus:
                 yield bus
 
@@ -60,8 +62,7 @@ def made_up(kind: type[Event]) -> list[Raw]:
         example.model_copy(update={"user_id": f"bench.{number % USERS}", "run_id": new_id()})
         for number in range(MESSAGES)
     ]
-    packed = [pack(event, id=new_id(), source="bench", time=datetime.now(UTC)) for event in events]
-    return [Raw(one.topic, "", one.key, one.value, one.headers) for one in packed]
+    return [Raw(one.topic, "", one.key, one.value, one.headers) for one in map(signed, events)]
 
 
 async def floor(bus: Bus) -> float:

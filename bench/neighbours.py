@@ -9,7 +9,6 @@ from the moment a record is sent to the moment its handler has run. Goal: the ot
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 from bench.events import a_bus
@@ -18,7 +17,8 @@ from bench.row import Row, measure
 from lifemask.bus.inbound import Raw
 from lifemask.bus.outcomes import Outcome, on
 from lifemask.bus.service import Service
-from lifemask.contracts import PhotoJudged, new_id, pack
+from lifemask.contracts import PhotoJudged, new_id
+from lifemask.testkit.keys import signed
 
 USERS: Final = 40
 PER_SECOND: Final = 200
@@ -49,7 +49,7 @@ class Latencies:
     def record(self, user: str) -> Raw:
         event = EXAMPLE.model_copy(update={"user_id": user, "run_id": new_id(), "photo_id": new_id()})
         self._sent[event.photo_id] = time.perf_counter()
-        packed = pack(event, id=new_id(), source="bench", time=datetime.now(UTC))
+        packed = signed(event)
         return Raw(packed.topic, "", packed.key, packed.value, packed.headers)
 
 

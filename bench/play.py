@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -30,10 +29,10 @@ from lifemask.contracts import (
     TrainingStarted,
     TrainingSucceeded,
     new_id,
-    pack,
 )
 from lifemask.ingest.settings import IngestSettings
 from lifemask.ingest.wiring import ingest
+from lifemask.testkit.keys import signed, write_keys
 from lifemask.testkit.outbox import said
 
 APP: Final = "bench"
@@ -97,7 +96,7 @@ def photo(name: str, size: int = 10_000) -> bytes:
 
 
 def record(event: Event) -> Raw:
-    packed = pack(event, id=new_id(), source="bench", time=datetime.now(UTC))
+    packed = signed(event)
     return Raw(packed.topic, f"{packed.topic}/0/{new_id()}", packed.key, packed.value, list(packed.headers))
 
 
@@ -115,7 +114,7 @@ async def ingest_on(admin: str, database: str, folder: Path) -> AsyncIterator[St
         {
             "postgres": dsn.replace("postgres@", f"{role_of('ingest')}@", 1),
             "objects": (folder / "objects").as_uri(),
-            "keys": folder / "keys",
+            "keys": write_keys(folder / "keys"),
             "apps": folder / "apps.json",
             "photos_min": PHOTOS,
             "pool": 3,

@@ -2,7 +2,8 @@
 
     python publisher.py USER PHOTO...
 
-The environment says who and where: APP, KAFKA (host:port) and STORE (s3://bucket, or file:///folder on one machine).
+The environment says who and where: APP, APP_KEY_FILE (the PEM file of the key it signs with), KAFKA (host:port) and
+STORE (s3://bucket, or file:///folder on one machine).
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import aioboto3
 from aiokafka import AIOKafkaProducer
 
 from lifemask.contracts import PhotosUploaded, RunRequest, new_id, pack, user_id
+from lifemask.contracts.signing import Signer, sign
 
 APP, KAFKA, STORE = os.environ["APP"], os.environ["KAFKA"], os.environ["STORE"]
 
@@ -40,7 +42,8 @@ async def upload(user: str, photos: list[Path]) -> None:
         user_id=user_id(APP, user), run_id=run, upload=run, objects=names, request=RunRequest(name="My portrait")
     )
     trace = os.environ.get("TRACEPARENT")  # the run's trace is linked to yours
-    record = pack(event, id=run, source=f"app/{APP}", time=datetime.now(UTC), traceparent=trace)
+    packed = pack(event, id=run, source=f"app/{APP}", time=datetime.now(UTC), traceparent=trace)
+    record = sign(packed, Signer.load(Path(os.environ["APP_KEY_FILE"]), APP))
     async with AIOKafkaProducer(bootstrap_servers=KAFKA, enable_idempotence=True) as producer:
         await producer.send_and_wait(record.topic, record.value, key=record.key, headers=list(record.headers))
     print(run)

@@ -27,7 +27,9 @@ from lifemask.contracts import (
     parse,
     read_envelope,
 )
+from lifemask.contracts.signing import check_event, sign, signature_of
 from lifemask.objects import keys, open_objects
+from lifemask.testkit.keys import app_signer, signed, test_keys, write_keys
 
 EXAMPLES = ROOT / "examples"
 USER, TRACE = "Ann-7", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -70,7 +72,10 @@ async def running(name: str, *arguments: object, **environment: str) -> AsyncIte
 
 async def publish(photos: list[Path], **environment: str) -> str:
     """Runs the publisher to its end; the run id that it prints."""
-    async with running("publisher.py", USER, *photos, APP="acme", TRACEPARENT=TRACE, **environment) as process:
+    key = photos[0].parent / "acme.pem"
+    app_signer("acme").save(key)
+    named = {"APP": "acme", "APP_KEY_FILE": str(key), "TRACEPARENT": TRACE}
+    async with running("publisher.py", USER, *photos, **named, **environment) as process:
         out, problem = await process.communicate()
         assert process.returncode == 0, problem.decode()
         return out.decode().strip()
@@ -93,6 +98,9 @@ async def test_the_publisher_says_what_it_has_put_into_a_folder(
     assert record.key == b"acme.Ann-7"
     assert (envelope.source, envelope.subject, envelope.traceparent) == ("app/acme", run, TRACE)
     assert b"beach" not in record.value
+    keyid, signature = signature_of(record)
+    assert keyid == app_signer("acme").keyid
+    check_event(app_signer("acme").public, envelope, record.key, record.value, signature)
     async with open_objects(store) as objects:
         found = [await objects.get(keys.incoming("acme", USER, event.upload, name), limit=99) for name in event.objects]
     assert found == [b"photo 0", b"photo 1"]
@@ -117,28 +125,33 @@ async def test_the_publisher_uses_s3_alike(broker: str, photos: list[Path]) -> N
     assert {key: data for key, (data, _) in s3.objects.items()} == expected
 
 
-async def test_the_subscriber_tells_of_models_and_goes_on_after_records_it_cannot_read(broker: str) -> None:
+async def test_the_subscriber_tells_of_models_and_goes_on_after_records_it_cannot_read(
+    broker: str, tmp_path: Path
+) -> None:
     ready, revoked = ModelReady.example(), ModelRevoked.example()
     strange = Record(Topic.MODELS, b"k", b"{}", (("ce_id", b"1"), ("ce_source", b"x"), ("ce_type", b"lifemask.new.v7")))
-    at = datetime.now(UTC)
+    forged = pack(ready, id=new_id(), source="lifemask/publisher", time=datetime.now(UTC))
+    folder = write_keys(tmp_path / "keys")
     async with AIOKafkaProducer(bootstrap_servers=broker) as producer:
         for record in (
-            pack(ready, id=new_id(), source="lifemask/publisher", time=at),
-            strange,
+            signed(ready),
+            sign(strange, test_keys().signers["publisher"]),
             strange._replace(headers=()),
-            pack(revoked, id=new_id(), source="lifemask/publisher", time=at),
+            forged,
+            signed(revoked),
         ):
             await producer.send_and_wait(record.topic, record.value, key=record.key, headers=list(record.headers))
-    async with running("subscriber.py", KAFKA=broker, GROUP="gallery") as process:
+    whom = {"KEYRING": str(folder / "keyring.json"), "ROOT": (folder / "root.fingerprint").read_text().strip()}
+    async with running("subscriber.py", KAFKA=broker, GROUP="gallery", **whom) as process:
         assert process.stdout
         assert process.stderr
         told = [(await process.stdout.readline()).decode().split() for _ in range(2)]
-        skipped = [(await process.stderr.readline()).decode().split()[-1] for _ in range(2)]
+        skipped = [(await process.stderr.readline()).decode().split()[-1] for _ in range(3)]
     assert told == [
         ["ready", ready.user_id, ready.model_id, ready.store_key],
         ["revoked", revoked.user_id, revoked.model_id],
     ]
-    assert skipped == ["UnknownType", "BadEnvelope"]
+    assert skipped == ["allowed", "BadEnvelope", "unsigned"]
 
 
 def snippets(readme: Path) -> list[str]:

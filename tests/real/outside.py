@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from tests.real.system import PATIENCE, System, plain_environment
 
 from lifemask.contracts import PhotosUploaded, RunEvent, new_id, pack, parse
+from lifemask.contracts.signing import sign
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -44,11 +45,10 @@ class Outside:
 
     async def announce(self, event: PhotosUploaded, value: bytes | None = None) -> None:
         """Publishes the event; `value` in place of its body."""
-        packed = pack(event, id=new_id(), source=f"app/{self.system.app}", time=datetime.now(UTC))
+        plain = pack(event, id=new_id(), source=f"app/{self.system.app}", time=datetime.now(UTC))
+        packed = sign(plain._replace(value=value or plain.value), self.system.app_signer)
         async with AIOKafkaProducer(bootstrap_servers=self.system.brokers, enable_idempotence=True) as producer:
-            await producer.send_and_wait(
-                packed.topic, value or packed.value, key=packed.key, headers=list(packed.headers)
-            )
+            await producer.send_and_wait(packed.topic, packed.value, key=packed.key, headers=list(packed.headers))
 
     async def hear(self, kind: type[_Fact], run_id: str) -> _Fact:
         """Waits for what is said of a run. Raises TimeoutError."""
@@ -87,6 +87,9 @@ class Outside:
             "KAFKA": self.system.settings["LIFEMASK_KAFKA"],
             "STORE": self.system.settings["LIFEMASK_OBJECTS"],
             "GROUP": new_id(),
+            "APP_KEY_FILE": str(self.system.data / "app.pem"),
+            "KEYRING": str(self.system.data / "keys" / "keyring.json"),
+            "ROOT": (self.system.data / "keys" / "root.fingerprint").read_text().strip(),
         }
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, str(EXAMPLES / name), *arguments),

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lifemask.cli.house import app_signer
+from lifemask.contracts.signing import Signer
+
 PATIENCE = 120.0
 _CHOSEN = ("LIFEMASK_", "REPLICATE_", "HF_", "AWS_")
 """Beginnings of variables that would choose other parts than the test does."""
@@ -26,6 +29,14 @@ class System:
     @property
     def app(self) -> str:
         return str(self.told["app"])
+
+    @property
+    def app_signer(self) -> Signer:
+        return app_signer(self.data)
+
+    @property
+    def data(self) -> Path:
+        return Path(self.told["data"])
 
     @property
     def brokers(self) -> list[str]:
