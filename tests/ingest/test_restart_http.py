@@ -36,7 +36,7 @@ async def restart(world: World, run: str, *, body: Any = None, user: str = "u1",
     return await world.http.post(f"/v1/users/{user}/runs/{run}/restart", headers=headers, **given)
 
 
-async def ended(world: World, kind: type[RunEvent] = RunFailed, **changes: object) -> str:
+async def ended(world: World, kind: type[RunEvent] = RunFailed, **changes: Any) -> str:
     """A run of twelve photos that was accepted and ended so."""
     run = await world.accepted()
     await world.receive(about(run, kind, **changes))
