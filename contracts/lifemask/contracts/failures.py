@@ -104,7 +104,7 @@ CATALOGUE: Final[dict[FailureCode, Entry]] = {
         Category.VALIDATION,
         Move.US,
         "We could not prove that this run uses only your own photos, so we stopped it ({link}).",
-        "We have been told and examine it. Nothing was trained on unproven photos. Start a new run with new uploads.",
+        "We have been told and examine it. Nothing was published. Start a new run with new uploads.",
     ),
     FailureCode.ARCHIVE_INCOMPLETE: Entry(
         Category.FILE_ERROR, Move.US, "The training archive did not pass its check ({problem}).", _AGAIN
