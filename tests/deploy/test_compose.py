@@ -168,15 +168,17 @@ def test_targets_are_signed_for_a_name_that_leads_to_the_store_from_both_sides(s
 
 def test_secrets_are_mounted_where_they_are_read_and_nowhere_else(services: dict[str, Any]) -> None:
     mounts = {name: set(services[name].get("volumes", [])) for name in SERVICES}
-    keys, apps = "keys:/var/lib/lifemask/keys:ro", "apps:/var/lib/lifemask/apps:ro"
-    assert mounts == {
-        "ingest": {keys, apps},
-        "image-validator": set(),
-        "packager": set(),
-        "trainer": {keys},
-        "publisher": set(),
-        "notifier": {apps},
-    }
+    apps = {name: {"apps:/var/lib/lifemask/apps:ro"} for name in ("ingest", "notifier")}
+    own = {name: {f"keys-{name}:/var/lib/lifemask/keys:ro"} for name in SERVICES}
+    assert mounts == {name: own[name] | apps.get(name, set()) for name in SERVICES}
+    every = {f"keys-{name}:/var/lib/lifemask/each/{name}" for name in SERVICES}
+    assert every < set(services["prepare"]["volumes"])
+    holders = {name for name, each in services.items() if {"root", "keys"} & _sources(each)}
+    assert holders == {"prepare"}
+
+
+def _sources(service: dict[str, Any]) -> set[str]:
+    return {volume.partition(":")[0] for volume in service.get("volumes", [])}
 
 
 def test_the_example_names_every_variable_and_changes_nothing() -> None:

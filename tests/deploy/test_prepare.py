@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from lifemask.cli.main import app
 from lifemask.cli.prepare import refuse_halves
 from lifemask.cli.stops import Missing
+from lifemask.keys.files import open_keys
 
 Prepare = Callable[..., tuple[int, list[dict[str, Any]]]]
 
@@ -54,6 +55,28 @@ def test_the_apps_key_is_shown_once_and_only_its_digest_is_kept(prepare: Prepare
     before = secret.read_bytes(), file.read_bytes()
     assert prepare("--app", "other") == (0, [{"event": "prepared"}])
     assert (secret.read_bytes(), file.read_bytes()) == before
+
+
+def test_each_service_is_given_its_own_key_and_no_others(
+    prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each, stick = tmp_path / "each", tmp_path / "stick" / "root.pem"
+    for name in ("ingest", "packager"):
+        (each / name).mkdir(parents=True)
+    monkeypatch.setenv("LIFEMASK_KEYS_EACH", str(each))
+    monkeypatch.setenv("LIFEMASK_ROOT_KEY", str(stick))
+    assert prepare()[0] == 0
+    held = {name: {path.name for path in (each / name).iterdir()} for name in ("ingest", "packager")}
+    public = {"keyring.json", "root.fingerprint"}
+    assert held == {"ingest": {*public, "ingest.pem", "url.key"}, "packager": {*public, "packager.pem"}}
+    assert (each / "ingest" / "ingest.pem").stat().st_mode & 0o777 == 0o600
+    old = open_keys(each / "packager", "packager")
+    assert CliRunner().invoke(app, ["keys", "rotate", "packager"]).exit_code == 0
+    assert not old.changed()
+    assert prepare()[0] == 0
+    assert old.changed()
+    assert open_keys(each / "ingest", "ingest").trust.keyring.version == 2
+    assert not (each / "trainer").exists()
 
 
 @pytest.mark.parametrize("name", ["LIFEMASK_KEYS", "LIFEMASK_APPS", "LIFEMASK_OBJECTS"])

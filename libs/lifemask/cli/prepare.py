@@ -44,6 +44,8 @@ def prepare(*, app: AppOption = APP, root: RootPath = None, as_json: AsJson = Fa
             if (made := make_missing(keys, root)) is not None:
                 out.fact("keys_made", root=made.root)
                 out.show(f"Keys were made; the root is {made.root}.")
+            if each := os.environ.get("LIFEMASK_KEYS_EACH"):
+                _hand_out(keys, Path(each))
             _make_apps(Path(_setting("LIFEMASK_APPS", "where the apps file shall be")), app, out)
         except OSError as error:
             raise Missing(
@@ -85,6 +87,12 @@ def _make_url_key(keys: Path) -> None:
     from lifemask.objects.tokens import load_secret
 
     load_secret(keys)
+
+
+def _hand_out(keys: Path, each: Path) -> None:
+    from lifemask.keys.making import hand_out
+
+    hand_out(keys, each, {"ingest": ["url.key"], "trainer": ["url.key"]})
 
 
 def _make_apps(path: Path, app: str, out: Out) -> None:

@@ -4,6 +4,7 @@ Every step may be interrupted and repeated: a private key is never overwritten b
 """
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,6 +76,18 @@ def rotate(folder: Path, service: str, root: Signer, now: datetime, how: Rotatio
     return ring
 
 
+def hand_out(folder: Path, each: Path, more: Mapping[str, Sequence[str]]) -> None:
+    """Gives each service that has a directory in `each` the keyring, its own key, and the files `more` names for it.
+
+    So that no service can read another's key. Repeat it after a rotation. Raises OSError.
+    """
+    for service in HOLDERS:
+        own = each / service
+        if own.is_dir():
+            for name in (f"{service}.pem", ROOT_FINGERPRINT, KEYRING, *more.get(service, ())):
+                _replace(own / name, (folder / name).read_bytes())
+
+
 def load(folder: Path) -> Keyring:
     """The keyring in a directory, by the root pinned beside it. Raises NoKeys."""
     try:
@@ -122,7 +135,8 @@ def _loaded_or_new(path: Path, holder: str) -> Signer:
 def _replace(path: Path, data: bytes) -> None:
     """Replaces a file as a whole: whoever reads it meanwhile sees the old one."""
     fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("wb") as file:
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
