@@ -10,6 +10,7 @@ from tests.ingest.world import AUTH, World, about, photo, served, until
 from lifemask.contracts import (
     DatasetSealed,
     ModelReady,
+    ModelRevoked,
     NotificationDelivered,
     PhotoJudged,
     PhotosValidated,
@@ -137,3 +138,17 @@ async def test_streams_at_once_are_bounded(world: World) -> None:
     answer = await world.http.get(f"{RUNS}/{run}/events")
     assert (answer.status_code, answer.json()["code"]) == (429, "too_many_requests")
     assert answer.headers["retry-after"] == "2"
+
+
+async def test_the_stream_tells_that_a_model_was_withdrawn(world: World) -> None:
+    run = await finished(world)
+    before = read((await world.http.get(f"{RUNS}/{run}/events")).text)
+    await world.receive(about(run, ModelRevoked), about(run, ModelRevoked))
+    last = before[-1]["id"]
+    *_, told = read((await world.http.get(f"{RUNS}/{run}/events", headers={"Last-Event-ID": str(last)})).text)
+    assert told["event"] == "run"
+    assert told["run"]["model"]["revoked"] == "The owner asked for it."
+    assert told["run"]["summary"] == "The model was withdrawn: The owner asked for it."
+    assert read((await world.http.get(f"{RUNS}/{run}/events")).text) == before
+    over = await world.http.get(f"{RUNS}/{run}/events", headers={"Last-Event-ID": str(told["id"])})
+    assert (over.status_code, over.content) == (204, b"")

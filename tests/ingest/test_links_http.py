@@ -62,11 +62,34 @@ async def test_a_row_that_names_another_users_weights_leads_nowhere(world: World
 async def test_a_withdrawn_model_has_none(world: World) -> None:
     model = await published(world)
     shown = (await world.http.get(f"/v1/users/u1/models/{model}")).json()
+    old = shown["weights_url"]
+    assert (await world.http.get(old)).content == CONTENT
     await world.receive(about(shown["run_id"], ModelRevoked, model_id=model))
     shown = (await world.http.get(f"/v1/users/u1/models/{model}")).json()
     assert (shown["revoked"], shown["weights_url"]) == ("The owner asked for it.", None)
-    assert (await world.http.get("/v1/users/u1")).json()["model_status"] == "not_started"
+    (listed,) = (await world.http.get("/v1/users/u1/models")).json()["models"]
+    assert listed["revoked"] == "The owner asked for it."
+    user = (await world.http.get("/v1/users/u1")).json()
+    assert (user["model_status"], user["model"]["revoked"]) == ("revoked", "The owner asked for it.")
+    for method in ("GET", "HEAD"):
+        answer = await world.http.request(method, old, headers={"Authorization": ""})
+        assert answer.status_code == 410
+    problem = (await world.http.get(old)).json()
+    assert (problem["code"], problem["run_id"]) == ("model_revoked", shown["run_id"])
+    assert problem["detail"] == "The model was withdrawn: The owner asked for it."
+    assert "delete your copies" in problem["next_step"]
     assert (await world.view(shown["run_id"]))["next_step"] == "Stop using this model."
+
+
+async def test_a_withdrawn_model_does_not_hide_another_one_or_a_new_run(world: World) -> None:
+    first, second = await published(world), await published(world)
+    for model, status in ((first, "ready"), (second, "revoked")):
+        shown = (await world.http.get(f"/v1/users/u1/models/{model}")).json()
+        await world.receive(about(shown["run_id"], ModelRevoked, model_id=model))
+        assert (await world.http.get("/v1/users/u1")).json()["model_status"] == status
+    await world.accepted()
+    user = (await world.http.get("/v1/users/u1")).json()
+    assert (user["model_status"], user["model"]) == ("in_progress", None)
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,15 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightsTarget:
+    """What a link to weights names."""
+
+    user_id: str
+    model_id: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallbackTarget:
     """What a callback link names."""
 
@@ -235,8 +244,11 @@ class Links(Protocol):
     def callback(self, token: str, now: datetime) -> CallbackTarget:
         """The training attempt that a callback link names. Raises LinkUnknown or LinkExpired."""
 
-    async def find(self, token: str, now: datetime) -> Download:
-        """The object behind a link. Raises LinkUnknown or LinkExpired."""
+    def target(self, token: str, now: datetime) -> WeightsTarget:
+        """The weights that a link names. Raises LinkUnknown or LinkExpired."""
+
+    async def find(self, target: WeightsTarget) -> Download:
+        """The object behind a link. Raises LinkExpired when it is gone."""
 
     def read(self, download: Download, start: int, end: int) -> AsyncIterator[bytes]:
         """Streams bytes `start` to `end` (exclusive)."""

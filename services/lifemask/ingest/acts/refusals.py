@@ -75,6 +75,14 @@ class PhotosGone(Refusal):
     """The run's originals are not kept any more."""
 
 
+class Withdrawn(Refusal):
+    """The model was withdrawn; `reason` says why, in words without personal data."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(run_id)
+        self.reason = reason
+
+
 class KeyConflict(Refusal):
     """The idempotency key named another request."""
 

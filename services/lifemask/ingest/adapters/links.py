@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from lifemask.ingest.ports import CallbackTarget, Download, LinkExpired, LinkUnknown, Model
+from lifemask.ingest.ports import CallbackTarget, Download, LinkExpired, LinkUnknown, Model, WeightsTarget
 from lifemask.objects.keys import BadKey, Key, published
 from lifemask.objects.port import ObjectMissing, ObjectStore
 from lifemask.objects.tokens import BadToken, Ticket, Tokens
@@ -40,14 +40,18 @@ class TokenLinks:
             raise LinkUnknown
         return CallbackTarget(user_id, run_id, int(attempt))
 
-    async def find(self, token: str, now: datetime) -> Download:
+    def target(self, token: str, now: datetime) -> WeightsTarget:
         ticket = self._open(token, now)
         if ticket.purpose != "weights":
             raise LinkUnknown
-        if (info := await self._objects.head(Key(ticket.key))) is None:
+        _, user_id, _, model_id, *_ = ticket.key.split("/")
+        return WeightsTarget(user_id, model_id, ticket.key)
+
+    async def find(self, target: WeightsTarget) -> Download:
+        if (info := await self._objects.head(Key(target.key))) is None:
             raise LinkExpired
         tag = f'"{info.bytes:x}-{int(info.modified_at.timestamp() * 1_000_000):x}"'
-        return Download(ticket.key, info.bytes, tag, _MEDIA_TYPE, ticket.key.rpartition("/")[2])
+        return Download(target.key, info.bytes, tag, _MEDIA_TYPE, target.key.rpartition("/")[2])
 
     async def read(self, download: Download, start: int, end: int) -> AsyncIterator[bytes]:
         try:

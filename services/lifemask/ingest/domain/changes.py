@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from lifemask.contracts import ModelRevoked
 from lifemask.ingest.domain.photos import Photo, show_photo
 from lifemask.ingest.domain.runs import Counts, Run
 from lifemask.ingest.domain.view import RunView, show_run
@@ -11,7 +12,9 @@ from lifemask.ingest.domain.view import RunView, show_run
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One visible change of a run: `seq` counts from 1 without gaps, `data` is JSON text."""
+    """One visible change of a run: `seq` counts from 1 without gaps, `data` is JSON text. After a terminal one nothing
+    is to be waited for: the run's end, and later the withdrawal of its model.
+    """
 
     seq: int
     kind: str
@@ -42,9 +45,13 @@ def change_of(
     data: dict[str, Any] = {"run": new.model_dump(mode="json", exclude={"metadata"})}
     if photo is not None:
         data["photo"] = show_photo(photo).model_dump(mode="json") | ({"status": "removed"} if removed else {})
-    ended = after.run.is_over and not (before.run is not None and before.run.is_over)
     kind = "photo" if photo is not None else "run"
-    return Change(after.run.seq + 1, kind, json.dumps(data, separators=(",", ":")), terminal=ended)
+    terminal = _last_words(after.run) != _last_words(before.run)
+    return Change(after.run.seq + 1, kind, json.dumps(data, separators=(",", ":")), terminal=terminal)
+
+
+def _last_words(run: Run | None) -> tuple[bool, bool]:
+    return (run.is_over, run.facts.has(ModelRevoked)) if run is not None else (False, False)
 
 
 def _view(moment: Moment, minimum: int) -> RunView | None:

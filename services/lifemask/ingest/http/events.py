@@ -37,7 +37,10 @@ async def stream(
     run: RunPath,
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> Response:
-    """Every visible change since `Last-Event-ID`, then live; ends with the terminal one."""
+    """Every visible change since `Last-Event-ID`, then live; ends with the run's end.
+
+    Whoever asks again after it is told when the model was withdrawn.
+    """
     known, _ = await load(office, owner, run)
     after = sse.position_of(last_event_id)
     if known.is_over and not any(c.terminal for c in await office.runs.changes(owner, run, after, known.seq + 1)):

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
+from lifemask.ingest.acts.downloads import find_weights
 from lifemask.ingest.http.archives import give
 from lifemask.ingest.http.auth import TheOffice, answers
 from lifemask.ingest.http.bodies import chunks
@@ -32,7 +33,7 @@ async def fetch(
     try:
         if sealed := office.archives.named(token, now):
             return await give(request, office, sealed)
-        found = await office.links.find(token, now)
+        found = await find_weights(office, token, now)
     except LinkUnknown:
         raise not_found() from None
     except LinkExpired:

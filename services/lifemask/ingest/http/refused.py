@@ -88,6 +88,8 @@ def of_refusal(refusal: refusals.Refusal) -> Problem:
             return _over(status, refusal.run_id)
         case refusals.NotRestartable(why=why):
             return Problem(HTTPStatus.CONFLICT, why.value, *_HINDRANCES[why], run_id=refusal.run_id)
+        case refusals.Withdrawn():
+            return _withdrawn(refusal)
         case refusals.TooFewPhotos():
             return _too_few(refusal)
         case refusals.TooManyPhotos() | refusals.WrongSizes():
@@ -107,6 +109,16 @@ def _over(status: Status, run_id: str | None) -> Problem:
         "Nothing to do: a run that has ended cannot be cancelled.",
         run_id=run_id,
         run_status=status.value,
+    )
+
+
+def _withdrawn(refusal: refusals.Withdrawn) -> Problem:
+    return Problem(
+        HTTPStatus.GONE,
+        "model_revoked",
+        f"The model was withdrawn: {refusal.reason}",
+        "Stop using this model, and delete your copies of its weights.",
+        run_id=refusal.run_id,
     )
 
 

@@ -26,7 +26,7 @@ def written(change: Change) -> bytes:
 
 
 async def follow(office: Office, user_id: str, run_id: str, after: int) -> AsyncIterator[bytes]:
-    """Changes above `after` until the terminal fact; a comment now and then keeps connections open."""
+    """Changes above `after` until a terminal one; a comment now and then keeps connections open."""
     poll, quiet = office.limits.stream_poll.total_seconds(), 0.0
     wait = poll
     yield b"retry: 2000\n\n"

@@ -20,11 +20,14 @@ router: Final = APIRouter(prefix="/v1/users/{user}", tags=["users"])
 
 
 class ModelStatus(StrEnum):
-    """Whether the user has a model; `ready` is never said before it is true."""
+    """Whether the user has a model; `ready` is never said before it is true, `revoked` when every model was withdrawn
+    and none is being made.
+    """
 
     NOT_STARTED = "not_started"
     IN_PROGRESS = "in_progress"
     READY = "ready"
+    REVOKED = "revoked"
 
 
 class PublishedModel(Shown):
@@ -58,7 +61,7 @@ class ModelPage(Shown):
 
 
 class UserView(Shown):
-    """A user in one word, with the newest model."""
+    """A user in one word, with the newest model; the newest that was not withdrawn, while there is one."""
 
     user: str
     model_status: ModelStatus
@@ -78,12 +81,15 @@ class Contact(BaseModel):
 async def show(office: TheOffice, owner: Owner) -> UserView:
     """Whether the user has a model, and the newest one."""
     models = await office.runs.models(owner, None, 100)
+    user = owner.partition(".")[2]
     newest = next((model for model in models if model.revoked is None), None)
     if newest is not None:
-        return UserView(user=owner.partition(".")[2], model_status=ModelStatus.READY, model=_shown(newest))
-    active = await office.runs.is_active(owner)
-    status = ModelStatus.IN_PROGRESS if active else ModelStatus.NOT_STARTED
-    return UserView(user=owner.partition(".")[2], model_status=status)
+        return UserView(user=user, model_status=ModelStatus.READY, model=_shown(newest))
+    if await office.runs.is_active(owner):
+        return UserView(user=user, model_status=ModelStatus.IN_PROGRESS)
+    if models:
+        return UserView(user=user, model_status=ModelStatus.REVOKED, model=_shown(models[0]))
+    return UserView(user=user, model_status=ModelStatus.NOT_STARTED)
 
 
 @router.get("/models", openapi_extra=SECURED, responses=answers(401, 422))
