@@ -169,6 +169,11 @@ async def test_a_refusal_cannot_be_prevented_by_spoiling_files(ann: Run, spoiled
     assert quarantined(ann)
 
 
+async def test_bytes_that_differ_after_they_were_published_are_refused_alike(ann: Run) -> None:
+    await packing(ann, Failure.of(FailureCode.PUBLICATION_DIFFERS))
+    assert quarantined(ann)
+
+
 async def test_other_failures_are_no_refusals(ann: Run) -> None:
     await packing(ann, Failure.of(FailureCode.ARCHIVE_TOO_SMALL, problem="few"))
     assert not quarantined(ann)

@@ -25,6 +25,8 @@ from lifemask.objects.port import ObjectExists, ObjectMissing, ObjectStore, Obje
 
 _LIMIT = 4 << 20
 """Bytes of a statement that is kept; ours have under 2 KiB."""
+_REFUSED = frozenset({FailureCode.CUSTODY_BROKEN, FailureCode.PUBLICATION_DIFFERS})
+"""Bytes or statements were not what was sealed: before they were used, or after they were published."""
 _log = structlog.get_logger(__name__)
 
 
@@ -64,13 +66,13 @@ class Refusals:
 
 
 def refusing(routes: Sequence[Route], refusals: Refusals) -> tuple[Route, ...]:
-    """The same table, with every RunFailed(custody_broken) recorded before it takes effect."""
+    """The same table, with every RunFailed for broken custody recorded before it takes effect."""
     return tuple(replace(route, handler=_recording(route.handler, refusals)) for route in routes)
 
 
 def is_refusal(outcome: Outcome) -> bool:
     """Whether an outcome ends a run because its custody is broken."""
-    return isinstance(outcome, RunFailed) and outcome.failure.code == FailureCode.CUSTODY_BROKEN
+    return isinstance(outcome, RunFailed) and outcome.failure.code in _REFUSED
 
 
 def _recording(handler: Handler, refusals: Refusals) -> Handler:

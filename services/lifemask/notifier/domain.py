@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
+from typing import Final
 
 from lifemask.contracts import (
     Digest,
@@ -21,6 +22,9 @@ from lifemask.contracts import (
 )
 
 Fact = ModelReady | ModelRevoked | RunRejected | RunFailed | RunCanceled | RunStalled
+
+
+_OF_CUSTODY: Final = frozenset({FailureCode.CUSTODY_BROKEN, FailureCode.PUBLICATION_DIFFERS})
 
 
 class Channel(StrEnum):
@@ -153,7 +157,7 @@ def of(fact: Fact, channel: Channel, since: datetime) -> Notification:
 
 def concerns_operator(fact: Fact) -> bool:
     """Whether a fact needs somebody's eyes here: photos, statements or weights were not what was sealed."""
-    return isinstance(fact, RunFailed) and fact.failure.code == FailureCode.CUSTODY_BROKEN
+    return isinstance(fact, RunFailed) and fact.failure.code in _OF_CUSTODY
 
 
 def notification_id(fact: Fact, channel: Channel) -> Digest:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import ClassVar, Final
 
+import structlog
+
 from lifemask.bus.outcomes import Keep, Later, Outcome, Reminder, Retryable, RunEnded, Turn, on
 from lifemask.contracts import (
     Failure,
@@ -34,6 +36,8 @@ from lifemask.publisher.domain import (
     plan,
 )
 from lifemask.publisher.ports import Chain, Hub, ModelStore, Publications
+
+_LOG: Final = structlog.get_logger(__name__)
 
 LEFTOVERS_AFTER: Final = timedelta(hours=1)
 """When to look for what a worker, frozen between its last check and its write, put there afterwards."""
@@ -196,8 +200,10 @@ async def _find_difference(publication: Publication, trained: Trained, store: Mo
     found = [await store.read_back(publication)]
     if publication.repo is not None:
         found.append(await hub.read_back(publication))
-    same = all(digest == trained.weights for digest in found)
-    return None if same else Failure.of(FailureCode.PUBLICATION_DIFFERS)
+    if all(digest == trained.weights for digest in found):
+        return None
+    _LOG.error("custody_broken", run=publication.run_id, link="publication", expected=trained.weights, found=found)
+    return Failure.of(FailureCode.PUBLICATION_DIFFERS)
 
 
 def _ready(publication: Publication, trained: Trained, statement: str, store_key: str) -> ModelReady:
