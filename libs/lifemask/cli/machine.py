@@ -1,7 +1,7 @@
 """The whole system on this machine, running for as long as a block lasts. `up` and `demo` live in such a block."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,8 @@ class Machine:
     objects: str
     topic_prefix: str
     sandbox: dict[str, str]
+    accounts: dict[str, dict[str, str]]
+    """How to reach the stand-ins of hub and provider; real ones are the environment's alone."""
     data: Path
     supervisor: Supervisor
 
@@ -44,13 +46,15 @@ class Machine:
             "kafka": None if self.parts.kafka else self.kafka,
             "topic_prefix": self.topic_prefix,
             "sandbox": self.sandbox,
+            "accounts": self.accounts,
+            "objects": self.objects,
             "services": self.services,
             "pid": os.getpid(),
         }
 
     def for_people(self) -> dict[str, Any]:
         """The same with what may be elsewhere after the next start."""
-        kept = {"postgres": self.postgres, "objects": self.objects, "data": str(self.data)}
+        kept = {"postgres": self.postgres, "data": str(self.data)}
         return self.for_clients() | {"kafka": self.kafka} | kept
 
 
@@ -106,9 +110,21 @@ def _describe(environment: Environment, data: Path, ports: dict[str, int], key: 
         objects=told["LIFEMASK_OBJECTS"],
         topic_prefix=told["LIFEMASK_TOPIC_PREFIX"],
         sandbox=_sandbox(parts, ports),
+        accounts=_accounts(parts, told),
         data=data,
         supervisor=supervisor,
     )
+
+
+def _accounts(parts: Parts, told: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    hub = {"url": "HF_ENDPOINT", "token": "HF_TOKEN", "name": "LIFEMASK_HF_NAMESPACE"}
+    provider = {
+        "url": "REPLICATE_BASE_URL",
+        "token": "REPLICATE_API_TOKEN",
+        "name": "LIFEMASK_REPLICATE_DESTINATION",
+    }
+    wanted = {"hub": hub if parts.hub else None, "replicate": provider if parts.provider else None}
+    return {part: {name: told[each] for name, each in names.items()} for part, names in wanted.items() if names}
 
 
 def _sandbox(parts: Parts, ports: dict[str, int]) -> dict[str, str]:

@@ -4,6 +4,7 @@ import gc
 
 import typer
 
+from lifemask.cli.audit import audit
 from lifemask.cli.demo import demo
 from lifemask.cli.events import events, listen
 from lifemask.cli.keys import keys
@@ -21,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 the run or the check failed, 2 wrong usage, 3 a service or setting is missing.",
 )
-for command in (up, demo, train, runs, run, events, listen, migrate, prepare):
+for command in (up, demo, train, runs, run, audit, events, listen, migrate, prepare):
     app.command()(command)
 app.add_typer(keys, name="keys")
 

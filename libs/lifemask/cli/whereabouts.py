@@ -36,7 +36,7 @@ class Whereabouts:
     def find(cls, data: Path = DATA, environment: Mapping[str, str] | None = None) -> Self:
         """The environment wins over DATA/up.json. Raises Missing when that file cannot be read."""
         env = os.environ if environment is None else environment
-        up = _read(data / UP_FILE)
+        up = read_up_file(data / UP_FILE)
         return cls(
             url=env.get("LIFEMASK_URL") or up.get("url"),
             key=env.get("LIFEMASK_APP_KEY") or up.get("app_key"),
@@ -80,7 +80,8 @@ def _embedded_kafka(data: Path) -> str | None:
         return None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_up_file(path: Path) -> dict[str, Any]:
+    """The content of an up.json; empty when there is none. Raises Missing when it cannot be read."""
     try:
         found = json.loads(path.read_text())
     except FileNotFoundError:
