@@ -48,9 +48,14 @@ async def test_what_differs_is_named_and_left_alone(brokers: list[str], prefix: 
                 "replicas 1, not 3",
                 "retention.ms 604800000, not -1",
                 "cleanup.policy compact, not delete",
+                "message.timestamp.type CreateTime, not LogAppendTime",
                 "min.insync.replicas 1, not 2",
             ],
-            photos: ["retention.ms 604800000, not -1", "min.insync.replicas 1, not 2"],
+            photos: [
+                "retention.ms 604800000, not -1",
+                "message.timestamp.type CreateTime, not LogAppendTime",
+                "min.insync.replicas 1, not 2",
+            ],
         }
 
 

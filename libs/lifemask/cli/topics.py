@@ -30,6 +30,9 @@ a megabyte of the original)."""
 
 _FOR_EVER: Final = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 """Nothing is ever deleted from a topic: they are the audit trail."""
+_CLOCK: Final = {"message.timestamp.type": "LogAppendTime"}
+"""A record's time is the broker's: whoever reads old records believes the keys of that time, and a thief of a key that
+was replaced must not choose it."""
 
 
 class TopicsRefused(Exception):
@@ -51,7 +54,7 @@ class Wanted:
     def settings(copies: int) -> dict[str, str]:
         """A topic's settings. With three copies, two must have a record before it counts as written."""
         in_sync = 2 if copies >= _SAFE_COPIES else 1
-        return {**_FOR_EVER, "min.insync.replicas": str(in_sync), "max.message.bytes": str(_MESSAGE_BYTES)}
+        return {**_FOR_EVER, **_CLOCK, "min.insync.replicas": str(in_sync), "max.message.bytes": str(_MESSAGE_BYTES)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,14 +41,30 @@ class _Ids(IdGenerator):
 
 
 def configure(service: str) -> TracerProvider:
-    """Installs the process's tracer provider; spans leave by OTLP/HTTP when `OTEL_EXPORTER_OTLP_ENDPOINT` is set."""
+    """Installs the process's tracer provider; spans leave by OTLP/HTTP when `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
+
+    Counts leave only when `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` is set: not every collector takes them.
+    """
     provider = make_provider(service)
+    if os.environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"):
+        _export_metrics(service)
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=_EXPORT_SECONDS)))
     trace.set_tracer_provider(provider)
     return provider
+
+
+def _export_metrics(service: str) -> None:
+    from opentelemetry import metrics
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(timeout=_EXPORT_SECONDS))
+    resource = Resource.create({"service.name": service})
+    metrics.set_meter_provider(MeterProvider(resource=resource, metric_readers=[reader]))
 
 
 def make_provider(service: str) -> TracerProvider:
