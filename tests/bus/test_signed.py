@@ -83,9 +83,7 @@ async def test_a_forged_event_of_any_type_touches_no_run(pool: Pool, kind: type[
     await service.intake.store(forgeries)
     assert await state(pool) == before
     reasons = {reason for reason, _ in await entries(pool)}
-    assert reasons == {"unknown key", "unsigned", "key not allowed"} - (
-        {"key not allowed"} if kind is SecurityReported else set()
-    )
+    assert reasons == {"unknown key", "unsigned", *(["key not allowed"] if who_may_not(kind) else [])}
     assert await pool.fetchval("select count(*) from security") == len(forgeries)
 
 
