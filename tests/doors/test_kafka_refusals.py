@@ -10,8 +10,9 @@ from tests.bus.lab import raw, resigned
 from tests.doors.upstream import Upstream, packed, uploaded
 from tests.ingest.world import KEY, World, about, photo, write_apps
 
-from lifemask.contracts import RunAccepted, RunRejected, RunRequest, new_id, pack
+from lifemask.contracts import Move, RunAccepted, RunFailed, RunRejected, RunRequest, new_id, pack
 from lifemask.contracts.signing import sign
+from lifemask.objects import keys
 from lifemask.testkit.keys import app_signer
 
 
@@ -203,6 +204,17 @@ async def test_an_event_id_used_again_for_another_run_ends_that_run(world: World
         assert (accepted.run_id, rejected.run_id) == (first.run_id, second.run_id)
         what = "The upload cannot be accepted: the same identity came before with other bytes."
         assert refusal([rejected]) == ("upload_refused", what)
+
+
+async def test_where_the_chain_was_spoiled_the_run_fails_and_is_ours(world: World, upstream: Upstream) -> None:
+    event = uploaded("up-1", await upstream.put("up-1"))
+    await upstream.objects.put(keys.owner(event.user_id, event.run_id), b"{}")
+    await upstream.publish(event)
+    (failed,) = await upstream.said()
+    assert isinstance(failed, RunFailed)
+    assert (failed.failure.code, failed.failure.move) == ("custody_broken", Move.US)
+    await world.echo()
+    assert upstream.incoming == []
 
 
 async def test_a_draft_cannot_be_taken_by_an_event(world: World, upstream: Upstream) -> None:

@@ -28,6 +28,18 @@ async def test_a_photo_is_stored_and_announced(world: World) -> None:
     assert (shown["name"], shown["status"], shown["media_type"]) == ("Ferien am See.jpg", "pending", "image/jpeg")
 
 
+async def test_where_the_chain_was_spoiled_no_photo_is_taken(world: World) -> None:
+    run = await world.draft()
+    spoiled = world.folder / f"users/acme.u1/runs/{run}/custody/owner.json"
+    spoiled.parent.mkdir(parents=True)
+    spoiled.write_text("{}")
+    files = {"file": ("a.jpg", photo(1), "image/jpeg")}
+    answer = await world.http.post(f"{RUNS}/{run}/photos", files=files, headers=AUTH)
+    assert (answer.status_code, answer.json()["code"], answer.json()["run_id"]) == (409, "custody_broken", run)
+    assert await world.facts() == []
+    assert not list((world.folder / f"users/acme.u1/runs/{run}").glob("original/*"))
+
+
 async def test_file_names_are_in_names_json_alone(world: World) -> None:
     run = await world.draft()
     await world.upload(run, ("Canary-Name.jpg", photo(1)))

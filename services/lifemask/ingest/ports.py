@@ -140,11 +140,22 @@ class Papers(Protocol):
         """Writes the person's e-mail address."""
 
 
+class ChainSpoiled(Exception):
+    """The run's chain cannot even begin: what lies where it begins is not ours. `failure` is what the run fails of."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.code)
+        self.failure = failure
+
+
 class Custody(Protocol):
     """The chain of statements, as far as ingest writes it."""
 
     async def commitment(self, user_id: str, run_id: str, sha256: str) -> str:
-        """What binds a photo's bytes in an event without revealing them; begins the run's chain when needed."""
+        """What binds a photo's bytes in an event without revealing them; begins the run's chain when needed.
+
+        Raises ChainSpoiled.
+        """
 
     async def seal_upload(self, sealing: Sealing) -> str | Failure:
         """Digest of the sealed upload statement; the same again for the same content."""

@@ -47,7 +47,7 @@ class Receiver:
     ) -> Received:
         """Streams one file, the one with `sha256` if that is said.
 
-        Raises TooLarge, TooSmall, Differs, and what the store or `chunks` raise.
+        Raises TooLarge, TooSmall, Differs, ChainSpoiled, and what the store or `chunks` raise.
         """
         digest, head, size = hashlib.sha256(), b"", 0
         async with self.originals.receiving(user_id, run_id, photo_id) as sink:

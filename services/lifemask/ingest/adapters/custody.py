@@ -7,6 +7,7 @@ from lifemask.contracts import Failure
 from lifemask.custody import Chain, CustodyBroken
 from lifemask.custody.steps import UPLOAD, UploadedPhoto, UploadFields, UploadManifest
 from lifemask.ingest.domain.runs import SealedPhoto, Sealing
+from lifemask.ingest.ports import ChainSpoiled
 
 
 class UploadCustody:
@@ -19,8 +20,11 @@ class UploadCustody:
         try:
             return await self._chain.commitment(user_id, run_id, sha256)
         except CustodyBroken:  # the run's first photo: there is no salt yet
-            await self._chain.begin(user_id, run_id)
-            return await self._chain.commitment(user_id, run_id, sha256)
+            try:
+                await self._chain.begin(user_id, run_id)
+                return await self._chain.commitment(user_id, run_id, sha256)
+            except CustodyBroken as broken:
+                raise ChainSpoiled(broken.failure(run_id)) from None
 
     async def seal_upload(self, sealing: Sealing) -> str | Failure:
         try:

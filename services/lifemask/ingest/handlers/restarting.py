@@ -20,7 +20,7 @@ from lifemask.ingest.domain.restarting import Copied, Unproven, new_ids, prove
 from lifemask.ingest.domain.rows import PhotoHere, Submitted
 from lifemask.ingest.domain.runs import Run, SealedPhoto, count, missing
 from lifemask.ingest.handlers.sealing import SEAL_AGAIN
-from lifemask.ingest.ports import Custody, Names, OriginalMissing, Originals, Runs
+from lifemask.ingest.ports import ChainSpoiled, Custody, Names, OriginalMissing, Originals, Runs
 from lifemask.ingest.receiving import Differs, Received, Receiver, TooLarge, TooSmall
 from lifemask.ingest.reminders import BringOver, GiveUp, SealUpload
 
@@ -56,19 +56,11 @@ async def bring_over(
         return [*await _bring(copier, proven[: limits.takeover_at_once], runs), Later(reminder, _NOW)]
     except Unproven as wrong:
         return [_refused(run, Failure.of(FailureCode.CUSTODY_BROKEN, link=str(wrong)))]
-    except _Broken as broken:
-        return [_refused(run, broken.failure)]
+    except ChainSpoiled as spoiled:
+        return [_refused(run, spoiled.failure)]
     except (Retryable, Misconfigured) as problem:
         _LOG.warning("restart_postponed", run=run.id, code=problem.code.value)
         return [Later(reminder, SEAL_AGAIN)]
-
-
-class _Broken(Exception):
-    """The earlier run's chain does not hold."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.code)
-        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +73,7 @@ class _Earlier:
 
 
 async def _earlier(run: Run, *, runs: Runs, custody: Custody) -> _Earlier:
-    """Raises Unproven and _Broken."""
+    """Raises Unproven and ChainSpoiled."""
     earlier = await runs.run(run.user_id, run.restarted_from or "")
     if earlier is None:
         raise Unproven("restart: the earlier run is not known")
@@ -91,7 +83,7 @@ async def _earlier(run: Run, *, runs: Runs, custody: Custody) -> _Earlier:
         return _Earlier(earlier, photos, None)
     sealed = await custody.uploaded(earlier.user_id, earlier.id, accepted.statement, seen)
     if isinstance(sealed, Failure):
-        raise _Broken(sealed)
+        raise ChainSpoiled(sealed)
     return _Earlier(earlier, photos, sealed)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from lifemask.bus.outcomes import Keep, Later, Misconfigured, Outcome, Retryable, Turn
-from lifemask.contracts import PhotoReceived, PhotosUploaded, RunEvent, RunRejected, photo_id_of
+from lifemask.contracts import PhotoReceived, PhotosUploaded, RunEvent, RunFailed, RunRejected, Stage, photo_id_of
 from lifemask.ingest.acts.office import Limits
 from lifemask.ingest.domain.photos import Photo
 from lifemask.ingest.domain.rows import NewPhoto, NewUpload, Suspicious
@@ -28,7 +28,7 @@ from lifemask.ingest.domain.uploads import (
     upload_named_in,
 )
 from lifemask.ingest.handlers.sealing import SEAL_AGAIN, try_to_seal
-from lifemask.ingest.ports import Custody, Incoming, IncomingMissing, Originals, Papers, Runs
+from lifemask.ingest.ports import ChainSpoiled, Custody, Incoming, IncomingMissing, Originals, Papers, Runs
 from lifemask.ingest.receiving import Received, Receiver, TooLarge, TooSmall
 from lifemask.ingest.reminders import ClearIncoming, TakeUpload
 
@@ -82,6 +82,8 @@ async def take_over(
         if unfit is not None:
             return _ended(refused(run.user_id, run.id, unfit, len(run.objects)))
         return await _bring(run, photos, reminder, incoming=incoming, receiver=receiver, limits=limits)
+    except ChainSpoiled as spoiled:
+        return _ended(RunFailed(user_id=run.user_id, run_id=run.id, stage=Stage.REQUEST, failure=spoiled.failure))
     except (Retryable, Misconfigured) as problem:
         _LOG.warning("takeover_postponed", run=run.id, code=problem.code.value)
         return [Later(reminder, SEAL_AGAIN)]
@@ -171,7 +173,7 @@ def _photo(run: Run, photo_id: str, received: Received, maximum: int) -> list[Ou
     return [Keep(row), event]
 
 
-def _ended(terminal: RunRejected) -> list[Outcome]:
+def _ended(terminal: RunRejected | RunFailed) -> list[Outcome]:
     return [terminal, _clear_incoming(terminal)]
 
 

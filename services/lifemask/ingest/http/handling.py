@@ -13,6 +13,7 @@ from lifemask.bus.outcomes import Misconfigured, Retryable
 from lifemask.ingest.acts.refusals import Refusal
 from lifemask.ingest.http.problems import Problem, not_found, of_validation, unavailable
 from lifemask.ingest.http.refused import of_refusal
+from lifemask.ingest.ports import ChainSpoiled
 
 _LOG: Final = structlog.get_logger(__name__)
 
@@ -23,7 +24,8 @@ def install(app: FastAPI) -> None:
     async def problem(request: Request, error: Exception) -> JSONResponse:
         return _problem_of(error).answer(request.path_params.get("run"))
 
-    for kind in (Problem, Refusal, HTTPException, RequestValidationError, Retryable, Misconfigured, Exception):
+    kinds = (Problem, Refusal, ChainSpoiled, HTTPException, RequestValidationError, Retryable, Misconfigured, Exception)
+    for kind in kinds:
         app.add_exception_handler(kind, problem)
 
 
@@ -33,6 +35,8 @@ def _problem_of(error: Exception) -> Problem:
             return error
         case Refusal():
             return of_refusal(error)
+        case ChainSpoiled():
+            return Problem(HTTPStatus.CONFLICT, error.failure.code, error.failure.what, error.failure.next_step)
         case HTTPException():
             return _of_framework(error)
         case RequestValidationError():
