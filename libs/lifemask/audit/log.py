@@ -1,11 +1,11 @@
 """Reads a user's part of the event log on Kafka: of each topic the one partition that the user's key goes to."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
@@ -19,31 +19,42 @@ _PATIENCE: Final = 15.0
 
 async def read_log(brokers: str, prefix: str, located: Located) -> list[SeenRecord]:
     """The run's records, from the beginning. Raises Unreachable."""
+    servers = [each.strip() for each in brokers.split(",")]
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=[each.strip() for each in brokers.split(",")],
+        bootstrap_servers=servers,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=50,
     )
     try:
         async with asyncio.timeout(_PATIENCE):
+            places = await _places(servers, {topic.named(prefix) for topic in Topic}, located.user)
             await consumer.start()
-        return await _read(consumer, [topic.named(prefix) for topic in Topic], located)
+        return await _read(consumer, places, located) if places else []
     except (KafkaError, OSError, TimeoutError) as problem:
         raise Unreachable("Kafka", type(problem).__name__) from None
     finally:
         await consumer.stop()
 
 
-async def _read(consumer: AIOKafkaConsumer, topics: Sequence[str], located: Located) -> list[SeenRecord]:
-    there = await consumer.topics()
-    places: list[TopicPartition] = []
-    for topic in topics:
-        if topic in there and (partitions := sorted(consumer.partitions_for_topic(topic) or ())):
-            chosen = DefaultPartitioner()(located.user.encode(), partitions, partitions)
-            places.append(TopicPartition(topic, chosen))
-    if not places:
-        return []
+async def _places(servers: list[str], topics: set[str], user: str) -> list[TopicPartition]:
+    """Asked of all topics, because asking by name may create one."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    try:
+        await admin.start()
+        described = await admin.describe_topics()
+    finally:
+        await admin.close()
+    choose, key = DefaultPartitioner(), user.encode()
+    partitions = {
+        each["topic"]: sorted(part["partition"] for part in each["partitions"])
+        for each in described
+        if each["topic"] in topics and each["partitions"]
+    }
+    return [TopicPartition(topic, choose(key, numbers, numbers)) for topic, numbers in sorted(partitions.items())]
+
+
+async def _read(consumer: AIOKafkaConsumer, places: list[TopicPartition], located: Located) -> list[SeenRecord]:
     consumer.assign(places)
     ends = await consumer.end_offsets(places)
     await consumer.seek_to_beginning(*places)

@@ -14,6 +14,7 @@ from lifemask.objects.keys import Key
 from lifemask.objects.port import ObjectInfo, ObjectMissing, ObjectStore, ObjectTooLarge
 
 _AT_ONCE: Final = 8
+_LOOKS: Final = 3
 _STATEMENT: Final = 4 << 20
 """Bytes of the largest file of the custody folder."""
 _DOCUMENT: Final = 64 << 10
@@ -23,7 +24,20 @@ _DOCUMENT: Final = 64 << 10
 async def read_store(
     objects: ObjectStore, located: Located, model: str
 ) -> tuple[Mapping[Key, File], Mapping[Key, Hashed]]:
-    """The files of the run's custody folder, and digests of all other objects of the run and of the model."""
+    """The files of the run's custody folder, and digests of all other objects of the run and of the model.
+
+    Read again when something goes meanwhile: its disposal was signed before, but perhaps after we looked for that.
+    """
+    for _ in range(_LOOKS):
+        custody, others, is_whole = await _read_once(objects, located, model)
+        if is_whole:
+            break
+    return dict(sorted(custody.items())), dict(sorted(others.items()))
+
+
+async def _read_once(
+    objects: ObjectStore, located: Located, model: str
+) -> tuple[dict[Key, File], dict[Key, Hashed], bool]:
     custody_folder = f"{keys.run_prefix(located.user, located.run)}custody/"
     found = [
         info
@@ -33,6 +47,7 @@ async def read_store(
     room = asyncio.Semaphore(_AT_ONCE)
     custody: dict[Key, File] = {}
     others: dict[Key, Hashed] = {}
+    gone: list[Key] = []
 
     async def look(info: ObjectInfo) -> None:
         async with room:
@@ -41,11 +56,11 @@ async def read_store(
                     custody[info.key] = await read_file(objects, info.key)
                 else:
                     others[info.key] = await _hash(objects, info)
-            except ObjectMissing:  # it went meanwhile: the judgement says what that means
-                pass
+            except ObjectMissing:
+                gone.append(info.key)
 
     await asyncio.gather(*(look(info) for info in found))
-    return dict(sorted(custody.items())), dict(sorted(others.items()))
+    return custody, others, not gone
 
 
 async def read_file(objects: ObjectStore, key: Key) -> File:

@@ -1,0 +1,317 @@
+"""`lifemask audit` of a model that six real processes made: it holds; one changed byte anywhere is named."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from tests.system.conftest import Ready
+from tests.system.stack import Stack
+
+from lifemask.audit.bundle import open_bundle, write_bundle
+from lifemask.audit.case import Case, Hashed
+from lifemask.audit.collecting import Outside, collect
+from lifemask.audit.findings import Report, State
+from lifemask.audit.hub import open_hub
+from lifemask.audit.judging import judge
+from lifemask.cli.chosen import isolated
+from lifemask.cli.installation import Installation
+from lifemask.contracts.keyring import Keyring
+from lifemask.custody.verify import Absent, present
+from lifemask.keys.files import Trust
+from lifemask.objects import open_objects
+from lifemask.objects.keys import Key
+
+ROWS = {
+    "ingest.run": ("request", "restarted_from", "over", "facts"),
+    "ingest.photo": ("photo_id", "sha256", "bytes"),
+    "ingest.model": ("version", "store_key", "weights", "bytes", "hub_repo", "hub_commit", "revoked"),
+    "image_validator.photo": ("original", "clean", "clean_bytes", "measured"),
+    "trainer.attempt": (
+        *("state", "trainer", "dataset", "statement", "archive_key", "steps", "lora_rank", "learning_rate"),
+        *("training", "version"),
+    ),
+    "trainer.provider_training": ("training", "attempt", "ended_as"),
+    "publisher.publication": ("model_id", "state", "place", "repo", "hub_commit"),
+}
+"""Every column that says whose, what, from what, how many: each is compared."""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """The shared run's model, as it was found while nothing was changed."""
+
+    model: str
+    stack: Stack
+    case: Case
+    keyring: Keyring
+
+    @property
+    def objects(self) -> str:
+        return (self.stack.data / "objects").resolve().as_uri()
+
+    @property
+    def objects_found(self) -> Mapping[Key, Hashed]:
+        assert self.case.objects is not None
+        return self.case.objects
+
+    async def again(self) -> Report:
+        """Everything read anew."""
+        return judge(await collected(self.stack, self.model, self.keyring), self.keyring)
+
+    def judged(self, **changes: Any) -> Report:
+        """The same case but for `changes`."""
+        return judge(replace(self.case, **changes), self.keyring)
+
+
+async def collected(stack: Stack, model: str, keyring: Keyring) -> Case:
+    where = Installation.find(stack.data, {})
+    assert where.hub is not None
+    async with AsyncExitStack() as stack_:
+        objects = await stack_.enter_async_context(open_objects(where.store()))
+        hub = await stack_.enter_async_context(open_hub(where.hub.url, where.hub.token))
+        return await collect(model, objects, Outside(where.database(), hub=hub), keyring)
+
+
+@pytest.fixture
+async def audited(stack: Stack, ready: Ready) -> Audited:
+    model = (await ready.person.view(ready.run))["model"]["id"]
+    keyring = Trust(stack.data / "keys").keyring
+    return Audited(model, stack, await collected(stack, model, keyring), keyring)
+
+
+def flipped(data: bytes) -> bytes:
+    """One bit of the middle byte is another."""
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+def names(report: Report) -> set[str]:
+    return {finding.name for finding in report.broken}
+
+
+async def command(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "lifemask.cli.main", "audit", *arguments, "--json"),
+        stdout=asyncio.subprocess.PIPE,
+        env=isolated(os.environ),
+    )
+    printed, _ = await process.communicate()
+    return process.returncode or 0, [json.loads(line) for line in printed.splitlines()]
+
+
+async def test_the_command_shows_a_chain_that_holds_and_says_what_it_read(audited: Audited, tmp_path: Path) -> None:
+    file = tmp_path / "bundle.json"
+    code, lines = await command(audited.model, "--data", str(audited.stack.data), "--bundle", str(file), "--log")
+    assert code == 0, lines
+    [said] = lines
+    assert (said["holds"], said["broken"], said["unseen"]) == (True, 0, 0)
+    chain = {finding["name"]: finding for finding in said["findings"]}
+    assert [finding["state"] for finding in said["findings"][:6]] == ["re-hashed"] * 6
+    holders = [chain[step]["who"] for step in ("upload", "validation", "dataset", "training", "weights", "publication")]
+    assert holders == ["ingest", "image-validator", "packager", "trainer", "trainer", "publisher"]
+    below = {each["name"]: each["state"] for each in chain["publication"]["below"]}
+    assert below["weights in the model store"] == below["weights on the hub"] == below["model card"] == "re-hashed"
+    [archive] = chain["dataset"]["below"]
+    assert (archive["state"], "at" in archive) == ("signed, bytes disposed", True)
+    assert "Kafka" in {each["name"] for each in chain["events"]["below"]}
+
+    assert file.stat().st_mode & 0o777 == 0o600
+    code, [offline] = await command("--offline", str(file), "--root", said["root"])
+    assert (code, offline["holds"]) == (0, True)
+    assert offline["cannot_see"]
+    assert offline["unseen"] > 0
+    code, [problem] = await command("--offline", str(file), "--root", "SHA256:" + "A" * 43)
+    assert (code, problem["event"]) == (1, "problem")
+
+
+async def test_a_model_that_nobody_knows_is_said_to_be_unknown(stack: Stack) -> None:
+    code, [problem] = await command("0192f7a0-3333-7d3e-8f40-5a6b7c8d9e0f", "--data", str(stack.data))
+    assert (code, problem["event"]) == (1, "problem")
+
+
+async def test_the_sweep_finds_that_everything_is_explained(stack: Stack, ready: Ready) -> None:
+    code, lines = await command("--all", "--data", str(stack.data))
+    assert (code, [line for line in lines if line["event"] == "unexplained"]) == (0, [])
+    assert lines[-1]["models"] >= 1
+    assert lines[-1]["unseen"] == []
+
+
+async def test_what_lies_in_the_store_for_nobody_is_listed_with_its_cost(stack: Stack, ready: Ready) -> None:
+    place = stack.data / "objects" / "users" / "acme.nobody" / "models" / ready.run / "1-1"
+    place.mkdir(parents=True)
+    try:
+        (place / "lora.safetensors").write_bytes(b"x" * 1000)
+        code, lines = await command("--all", "--data", str(stack.data))
+    finally:
+        (place / "lora.safetensors").unlink()
+    assert code == 1
+    [found] = [line for line in lines if line["event"] == "unexplained"]
+    assert (found["kind"], found["name"], found["bytes"]) == ("model in the store", f"{ready.run}/1-1", 1000)
+
+
+async def test_one_changed_byte_of_any_object_is_named(audited: Audited) -> None:
+    """On disk, file by file; each is named and nothing else is."""
+    keys = [*audited.case.custody, *audited.objects_found]
+    assert len(keys) >= 12 + 2 + 13
+    for key in keys:
+        if key.endswith("names.json"):  # the person's own file names are no part of the proof, which the audit says
+            continue
+        async with open_objects(audited.objects) as objects:
+            content = await objects.get(key, limit=100_000_000)
+            await objects.put(key, flipped(content))
+            try:
+                report = await audited.again()
+            finally:
+                await objects.put(key, content)
+        assert not report.holds, key
+    assert (await audited.again()).holds
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "too large"])
+async def test_a_file_of_the_chain_that_is_gone_is_named(audited: Audited, how: str) -> None:
+    others = {"missing": Absent.MISSING, "empty": b"", "too large": Absent.TOO_LARGE}
+    for key in audited.case.custody:
+        if key.rpartition("/")[2].startswith("disposal"):
+            continue
+        assert not audited.judged(custody={**audited.case.custody, key: others[how]}).holds, (key, how)
+
+
+async def test_without_its_disposal_statement_missing_bytes_are_broken(audited: Audited) -> None:
+    kept = {key: file for key, file in audited.case.custody.items() if "/disposal-" not in key}
+    assert len(kept) < len(audited.case.custody)
+    report = audited.judged(custody=kept)
+    assert {"archive", "weights in the run's folder"} <= names(report)
+
+
+async def test_an_object_that_no_statement_explains_is_named(audited: Audited) -> None:
+    run = next(iter(audited.case.custody)).rpartition("/custody/")[0]
+    for name in ("original/01a1fdeb-7090-7460-86de-05e1e4156b77", "archive/2.zip", "notes.txt"):
+        more = {**audited.objects_found, Key(f"{run}/{name}"): Hashed("0" * 64, 1)}
+        assert names(audited.judged(objects=more)) >= {"other objects"}, name
+    report = audited.judged(custody={**audited.case.custody, f"{run}/custody/7-more-1.dsse.json": b"{}"})
+    assert "7-more-1.dsse.json" in names(report)
+
+
+async def test_every_changed_column_is_named(audited: Audited) -> None:
+    rows = audited.case.rows or {}
+    for table, columns in ROWS.items():
+        for number, row in enumerate(rows[table]):
+            for column in columns:
+                changed = [*rows[table]]
+                changed[number] = {**row, column: other(row[column])}
+                report = audited.judged(rows={**rows, table: changed})
+                assert not report.holds, (table, column)
+        assert not audited.judged(rows={**rows, table: []}).holds, table
+
+
+def other(value: Any) -> Any:
+    """Another value of the same kind."""
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + 1
+        case str() if value.startswith("{") and '"statement"' in value:
+            facts = json.loads(value)
+            facts["end"]["event"]["statement"] = "0" * 64
+            return json.dumps(facts)
+        case str() if value.startswith("{"):
+            return value.replace("1", "2", 1)
+        case str():
+            return value[:-1] + ("x" if value[-1:] != "x" else "y")
+    return "something"
+
+
+@asynccontextmanager
+async def changed_row(stack: Stack, change: str, back: str, *values: Any) -> AsyncIterator[None]:
+    connection = await asyncpg.connect(stack.dsn)
+    try:
+        await connection.execute(change, *values)
+        yield
+    finally:
+        await connection.execute(back, *values)
+        await connection.close()
+
+
+async def test_a_row_that_was_changed_by_hand_is_named(audited: Audited) -> None:
+    column = "update trainer.attempt set training = reverse(training) where user_id = $1 and run_id = $2"
+    async with changed_row(audited.stack, column, column, audited.case.user, audited.case.run):
+        assert "trainer.attempt: training" in names(await audited.again())
+
+
+async def test_every_changed_event_is_named(audited: Audited) -> None:
+    records = list(audited.case.records or ())
+    assert len(records) > 60
+    for number, seen in enumerate(records):
+        for changes in (
+            {"value": flipped(seen.record.value)},
+            {"key": b"acme.somebody"},
+            {"topic": "lifemask.elsewhere"},
+            {"headers": tuple((n, flipped(v) if n == "ce_signature" else v) for n, v in seen.record.headers)},
+            {"headers": tuple((n, v + b"0" if n == "ce_id" else v) for n, v in seen.record.headers)},
+        ):
+            altered = [*records]
+            altered[number] = replace(seen, record=seen.record._replace(**changes))
+            report = audited.judged(records=altered)
+            assert not report.holds, (seen.where, seen.id, list(changes))
+
+
+async def test_an_event_of_the_outbox_that_was_changed_by_hand_is_named(audited: Audited) -> None:
+    change = "update publisher.outbox set value = set_byte(value, 20, get_byte(value, 20) # 1) where key = $1"
+    async with changed_row(audited.stack, change, change, audited.case.user):
+        assert any(name.startswith("outbox of publisher") for name in names(await audited.again()))
+
+
+async def test_other_bytes_on_the_hub_are_named(audited: Audited) -> None:
+    hub = audited.case.hub
+    assert hub is not None
+    statements = dict(hub.statements)
+    first = next(iter(statements))
+    for changes, name in (
+        ({"weights": "0" * 64}, "weights on the hub"),
+        ({"weights": None}, "weights on the hub"),
+        ({"head_weights": "0" * 64}, "weights on the hub, newest commit"),
+        ({"card": "0" * 64}, "model card"),
+        ({"private": False}, "repository"),
+        ({"statements": {**statements, first: flipped(statements[first])}}, first),
+        ({"statements": {n: data for n, data in statements.items() if n != first}}, first),
+        ({"statements": {**statements, "7-more-1.dsse.json": b"{}"}}, "7-more-1.dsse.json"),
+        ({"others": ("notes.txt",)}, "notes.txt on the hub"),
+    ):
+        assert name in names(audited.judged(hub=replace(hub, **changes))), changes
+    assert "weights on the hub" in names(audited.judged(hub=None))
+
+
+async def test_a_bundle_says_the_same_as_the_audit_about_what_both_see(audited: Audited) -> None:
+    """The signed files, each changed in turn: both name the same links."""
+    for key in (None, *audited.case.custody):
+        changed = dict(audited.case.custody)
+        if key:
+            changed[key] = flipped(present(changed[key], key))
+        online = replace(audited.case, custody=changed)
+        offline = open_bundle(write_bundle(online, audited.keyring.data), audited.keyring.root)
+        signed = {one.name for one in judge(offline.case, offline.keyring).broken}
+        seen = names(judge(online, audited.keyring))
+        assert signed == {name for name in seen if name in signed or name in STEPS}, key
+        assert bool(signed) is bool(key), key
+
+
+STEPS = frozenset({"upload", "validation", "dataset", "training", "weights", "publication"})
+
+
+async def test_every_finding_has_a_state_of_its_own(audited: Audited) -> None:
+    report = audited.judged()
+    assert {one.state for finding in report.findings for one in finding.each()} == {
+        State.REHASHED,
+        State.DISPOSED,
+        State.AGREES,
+        State.TOLD,
+    }
