@@ -63,27 +63,42 @@ class Ender:
             if baton is None:
                 return
             terminal = self._terminal(user_id, run_id, canceled=baton["canceled"])
-            context, links = parent_of(run_id, header(baton["headers"], "traceparent"))
-            tracer = trace.get_tracer("lifemask.bus")
-            with tracer.start_as_current_span(
-                f"{self.outbound.service} end",
-                context,
-                links=links,
-                record_exception=False,  # an exception's text may quote a row
-                set_status_on_exception=False,
-            ):
-                await self._end(connection, terminal)
+            cause = Cause(user_id, run_id, f"end/{run_id}")
+            await end_run(connection, self.outbound, terminal, cause, baton["headers"], ender=True)
         log.info("run_ended", run=run_id, user=hashed(user_id), type=terminal.ce_type)
         self.signals.stored()
-
-    async def _end(self, connection: Connection, terminal: RunCanceled | RunFailed) -> None:
-        after = await self.outbound.pass_baton(connection, terminal, ender=True) or ()
-        cause = Cause(terminal.user_id, terminal.run_id, f"end/{terminal.run_id}")
-        await self.outbound.store(connection, cause, "end", after)
-        await self.outbound.publish(connection, [(cause.id(self.outbound.service, terminal.ce_type, "end"), terminal)])
 
     def _terminal(self, user_id: str, run_id: str, *, canceled: bool) -> RunCanceled | RunFailed:
         if canceled:
             return RunCanceled(user_id=user_id, run_id=run_id, stage=self.stage, reason="requested")
         failure = Failure.of(FailureCode.DEADLINE, stage=self.stage.value)
         return RunFailed(user_id=user_id, run_id=run_id, stage=self.stage, failure=failure)
+
+
+async def end_run(
+    connection: Connection,
+    outbound: Outbound,
+    terminal: RunCanceled | RunFailed,
+    cause: Cause,
+    headers: str,
+    *,
+    ender: bool = False,
+) -> bool:
+    """Passes the baton, stores what the end leaves to do, and says so, in a span after the message that brought it.
+
+    `headers` are the baton's. Returns whether the run was here; else nothing is stored.
+    """
+    context, links = parent_of(terminal.run_id, header(headers, "traceparent"))
+    with trace.get_tracer("lifemask.bus").start_as_current_span(
+        f"{outbound.service} end",
+        context,
+        links=links,
+        record_exception=False,  # an exception's text may quote a row
+        set_status_on_exception=False,
+    ):
+        after = await outbound.pass_baton(connection, terminal, ender=ender)
+        if after is None:
+            return False
+        await outbound.store(connection, cause, "end", after)
+        await outbound.publish(connection, [(cause.id(outbound.service, terminal.ce_type, "end"), terminal)])
+    return True

@@ -102,6 +102,7 @@ async def _grant(connection: Connection, service: str) -> None:
             f"grant usage on schema {schema} to {role}",
             f"grant select, insert, update, delete on all tables in schema {schema} to {role}",
             f"revoke insert, update, delete on {schema}.migration from {role}",
+            f"revoke insert, delete on {schema}.operator_order from {role}",
             f"revoke all on schema public from {role}",
         ):
             await connection.execute(statement)

@@ -19,6 +19,7 @@ from lifemask.bus.finisher import Finisher
 from lifemask.bus.guarding import Guard, Refusals, let_in
 from lifemask.bus.inbound import Table
 from lifemask.bus.intake import Intake
+from lifemask.bus.orders import Orders
 from lifemask.bus.outbound import Cause, Outbound, nothing_on_end, refuse_to_save
 from lifemask.bus.outcomes import OnEnd, Outcome, Route
 from lifemask.bus.relay import Relay
@@ -137,6 +138,8 @@ class Readiness:
     oldest_unsent: float | None
     backing_off: int
     dead: int
+    needs_operator: Sequence[str]
+    """The oldest runs that wait for an operator: what is undecided, and the command that settles it."""
     paused: str | None
 
     def ready(self, watchdog: float) -> bool:
@@ -173,6 +176,7 @@ class Service:
         self.worker = Worker(
             bus.pool, Calls(table, ports), bus.outbound, self.dead, limits, bus.signals, self.pause, Finisher(bus.pool)
         )
+        self.orders = Orders(bus.pool, bus.outbound, bus.stage, bus.signals, settings.deadline(bus.stage))
         self.ender = Ender(bus.pool, bus.outbound, bus.stage, bus.signals, settings.poll)
         self.timer = Timer(bus.pool, bus.signals, settings.poll)
         self.cleaner = Cleaner(bus.pool, settings.inbox_retention_days, settings.outbox_retention_days)
@@ -207,7 +211,7 @@ class Service:
         await require_topics(self.bus.settings.brokers, [*self.topics, self._named(Topic.DEAD_LETTERS)])
         self.consumer = Consumer(self._group, self.topics, self.bus.settings, self.intake.store)
         async with asyncio.TaskGroup() as tasks:
-            for loop in (self.worker.run, self.worker.keep_leases, self.timer.run, self.ender.run):
+            for loop in (self.worker.run, self.worker.keep_leases, self.timer.run, self.ender.run, self.orders.run):
                 tasks.create_task(loop(), name=loop.__qualname__)
             tasks.create_task(self.relay.run(), name="relay")
             tasks.create_task(self.cleaner.run(), name="cleaner")
@@ -243,7 +247,10 @@ select
       as oldest_undone,
   (select extract(epoch from now() - min(created_at))::float from outbox where sent_at is null) as oldest_unsent,
   (select count(*) from lane where todo > 0 and ready_at > now())::int as backing_off,
-  (select count(*) from inbox where dead_at is not null)::int as dead
+  (select count(*) from inbox where dead_at is not null and done_at is null)::int as dead,
+  (select coalesce(array_agg(run_id || ': ' || needs), '{}') from (
+      select run_id, needs from baton where needs is not null and passed_at is null order by taken_at limit 20) as asked
+  ) as needs_operator
 """
 
 

@@ -27,7 +27,7 @@ create table inbox (
 );
 create index inbox_todo on inbox (lane, seq) where done_at is null and dead_at is null;
 create index inbox_done on inbox (done_at) where done_at is not null;
-create index inbox_dead on inbox (dead_at) where dead_at is not null;
+create index inbox_dead on inbox (seq) where dead_at is not null and done_at is null;
 
 create table lane (
     lane text primary key,
@@ -72,11 +72,29 @@ create table baton (
     cancel_requested_at timestamptz,
     passed_at timestamptz,
     passed_as text,
+    needs text,
     primary key (user_id, run_id)
 );
+create index baton_needs on baton (taken_at) where needs is not null and passed_at is null;
 create index baton_held on baton (deadline_at) where taken_at is not null and passed_at is null;
 create index baton_asked on baton (cancel_requested_at)
     where taken_at is not null and passed_at is null and cancel_requested_at is not null;
+
+create table operator_order (
+    id text primary key,
+    act text not null check (act in ('replay', 'discard', 'tell')),
+    msg_id text not null,
+    replays int not null default 0,
+    user_id text,
+    run_id text,
+    type text,
+    value bytea,
+    ordered_by text not null,
+    ordered_at timestamptz not null default now(),
+    done_at timestamptz,
+    outcome text
+);
+create index operator_order_open on operator_order (ordered_at) where done_at is null;
 
 create table security (
     id bigint generated always as identity primary key,
