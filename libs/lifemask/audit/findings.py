@@ -120,9 +120,10 @@ def compared(name: str, expected: Mapping[str, object], found: Mapping[str, obje
 def group(name: str, below: Sequence[Finding], what: str = "", *, empty: str = "") -> Finding:
     """A heading over findings: as bad as the worst of them. `empty`: why there is nothing below it."""
     if not below:
-        return Finding(name, State.UNSEEN, what=what, why=empty)
+        return Finding(name, State.UNSEEN, why=empty)
     worst = max((one.state for one in below), key=_BADNESS.index)
-    return Finding(name, worst, what=what, below=tuple(below))
+    times = {one.at for one in below}
+    return Finding(name, worst, what=what, at=times.pop() if len(times) == 1 else None, below=tuple(below))
 
 
 _BADNESS = (State.TOLD, State.AGREES, State.REHASHED, State.DISPOSED, State.UNSEEN, State.BROKEN)

@@ -34,7 +34,10 @@ def judge(case: Case, trusted: Trusted) -> Report:
     links[-1] = _with(links[-1], (*_named(case, chained), *judge_hub(case, chained, acts)))
     findings: list[Finding] = [*links, *judge_earlier(case, trusted), *acts.findings]
     rows, events = judge_rows(case, chained, acts), judge_events(case, chained, trusted)
-    findings += [group("rows", rows, empty=OFFLINE), group("events", events, empty=OFFLINE)]
+    findings += [
+        group("rows", rows, f"{len(rows)} comparisons of the services' databases with the chain", empty=OFFLINE),
+        group("events", events, f"{len(case.records or ())} records in outboxes, inboxes and the log", empty=OFFLINE),
+    ]
     others = (*holdings.rest, *_strange_files(case))
     if others:
         findings.append(group("other objects", others))

@@ -28,10 +28,11 @@ async def read_store(
 
     Read again when something goes meanwhile: its disposal was signed before, but perhaps after we looked for that.
     """
-    for _ in range(_LOOKS):
-        custody, others, is_whole = await _read_once(objects, located, model)
+    custody, others, is_whole = await _read_once(objects, located, model)
+    for _ in range(_LOOKS - 1):
         if is_whole:
             break
+        custody, others, is_whole = await _read_once(objects, located, model)
     return dict(sorted(custody.items())), dict(sorted(others.items()))
 
 

@@ -8,6 +8,8 @@ from rich.tree import Tree
 from lifemask.audit.findings import Finding, Report, State
 from lifemask.contracts.keyring import Keyring
 
+_FOLDED: Final = frozenset({State.REHASHED, State.AGREES, State.DISPOSED, State.UNSEEN})
+"""Under a heading, findings of one such state are counted; what is broken is shown one by one."""
 _LOOKS: Final = {
     State.REHASHED: ("✓", "green"),
     State.AGREES: ("✓", "green"),
@@ -39,12 +41,11 @@ def verdict(report: Report, keyring: Keyring) -> Text:
 
 def _add(tree: Tree, finding: Finding) -> None:
     branch = tree.add(_line(finding))
-    same = len(finding.below) > 1 and len({(one.state, one.at, one.why) for one in finding.below}) == 1
-    alike = finding.below[0].name.partition(" ")[0] in {"photo", "verdict"} if finding.below else False
-    if same and alike and finding.state is not State.BROKEN:
+    is_heading = finding.who is None and bool(finding.below)
+    if is_heading and len({(one.state, one.why) for one in finding.below}) == 1 and finding.state in _FOLDED:
         return
     for one in finding.below:
-        if not (finding.state is State.BROKEN and alike and one.state is not State.BROKEN):
+        if not (is_heading and finding.state is State.BROKEN and one.state in _FOLDED):
             _add(branch, one)
 
 

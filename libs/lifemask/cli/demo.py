@@ -126,9 +126,11 @@ async def _play(out: Out, photos: Path | None, outcome: Outcome, door: Door, *, 
 
 async def _train(out: Out, machine: "Machine", photos: list[Path], outcome: Outcome, door: Door) -> Code:
     from lifemask.cli.announcing import announce_photos, shown_at_last
+    from lifemask.cli.audit import audit_model
     from lifemask.cli.client import Api
     from lifemask.cli.demo_end import tell_the_end
     from lifemask.cli.house import app_signer
+    from lifemask.cli.installation import Installation
     from lifemask.cli.training import TooFew, exit_code, show_too_few, train_photos
     from lifemask.cli.upstream import Upstream
 
@@ -150,7 +152,10 @@ async def _train(out: Out, machine: "Machine", photos: list[Path], outcome: Outc
         run = await shown_at_last(api, USER, run.id)
     outcome.note(run)
     await tell_the_end(out, machine, run, user=USER, contact=CONTACT)
-    return exit_code(run)
+    if run.model is None:
+        return exit_code(run)
+    out.show("\n[bold]Chain of custody[/]")
+    return await audit_model(out, Installation.find(machine.data, {}), run.model.id) or exit_code(run)
 
 
 @asynccontextmanager
