@@ -2,13 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-from tests.attacks.house import House
+from tests.attacks.house import BEFORE, BUSY, House
 from tests.system.app import Person, View
 
-UNTOUCHED: Final = "untouched"
-End = Literal["refused", "ready", "untouched"]
+End = Literal["refused", "ready", "rejected", "untouched"]
+"""`refused`: the run fails, and it is ours to look at; `rejected`: the upload is not accepted; `untouched`: nothing."""
 
 
 @dataclass
@@ -26,6 +26,18 @@ class Scene:
     @property
     def user(self) -> str:
         return self.person.bus_id
+
+    async def reaches(self, service: str | None) -> None:
+        """Waits until the run lies before a service."""
+        if service in BEFORE:
+            await self.house.passed(BEFORE[service], self.user, self.run)
+        if service == BUSY:
+            await self.house.put_off(self.user, self.run)
+
+    def instead(self, user: str) -> None:
+        """Where gates can be taken away: another user's things are taken for the victim's own."""
+        if self.house.opened:
+            self.house.open(self.user, (f"as {user}",))
 
 
 Step = Callable[[Scene], Awaitable[None]]
@@ -50,8 +62,6 @@ class Attack:
     prepare: Step | None = None
     check: Step | None = None
     won: Step | None = None
-    opened: Callable[[Scene], tuple[str, ...]] | None = None
-    """Further words for the gates: whose things are taken for the victim's."""
     alone: bool = False
     """Whether no other attack may run beside it, because it makes the provider or the hub misbehave."""
     no_arm: str = ""

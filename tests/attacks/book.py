@@ -3,6 +3,12 @@
 from typing import Final
 
 from tests.attacks.attack import Attack
-from tests.attacks.plays import objects
+from tests.attacks.plays import doors, events, objects, provider, statements
 
-BOOK: Final[tuple[Attack, ...]] = (*objects.BOOK,)
+BOOK: Final[tuple[Attack, ...]] = (
+    *objects.BOOK,
+    *statements.BOOK,
+    *events.BOOK,
+    *doors.BOOK,
+    *provider.BOOK,
+)

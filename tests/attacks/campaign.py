@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from tests.attacks.attack import Attack, Scene
-from tests.attacks.house import BEFORE, House
+from tests.attacks.house import House
 from tests.system.app import Person
 from tests.system.photos import good
 from tests.system.waiting import eventually
@@ -36,8 +36,7 @@ async def _batch(
     failed: Results = {}
     if opened:
         for one in batch:
-            more = one.opened(scenes[one.name]) if one.opened else ()
-            house.open(scenes[one.name].user, (*one.gates, *more))
+            house.open(scenes[one.name].user, one.gates)
 
     async def each(phase: str) -> None:
         going = [one for one in batch if one.name not in failed]
@@ -48,7 +47,7 @@ async def _batch(
 
     bystander = Scene(house, house.person(), *donor)
     try:
-        async with house.held(service):
+        async with house.held(service):  # or, while the provider is busy, until it is asked again
             await asyncio.gather(each("bring"), _bring(_NOBODY(service), bystander))
             await each("strike")
         await asyncio.gather(each("end"), _end(_NOBODY(service), bystander))
@@ -65,8 +64,7 @@ async def _bring(one: Attack, scene: Scene) -> None:
         await one.prepare(scene)
         return
     scene.run = await scene.person.accepted(good(PHOTOS))
-    if one.at in BEFORE:
-        await scene.house.passed(BEFORE[one.at], scene.user, scene.run)
+    await scene.reaches(one.at)
 
 
 async def _strike(one: Attack, scene: Scene) -> None:
@@ -95,7 +93,7 @@ async def a_donor(house: House) -> tuple[Person, str]:
     person = house.person()
     run = await person.accepted(good(PHOTOS, seed=2))
     await person.training(run)
-    training = (await house.trainings(person.bus_id))[0]["id"]
+    training = (await house.trainings(person.bus_id, run))[0]["id"]
 
     async def fetched() -> bool:
         return (await house.outside.training(training))["archive"] is not None

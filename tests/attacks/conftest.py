@@ -9,10 +9,13 @@ import pytest_asyncio
 from tests.attacks.book import BOOK
 from tests.attacks.campaign import Results, a_donor, play
 from tests.attacks.house import House, a_house
-from tests.system.conftest import Apps, apps, folder, listener, settings
+from tests.system.conftest import Apps, folder, listener, settings
+from tests.system.conftest import apps as apps_without_keys
 from tests.system.stack import Stack
 
-__all__ = ["apps", "folder", "listener", "settings"]
+from lifemask.testkit.keys import signing_keys
+
+__all__ = ["apps_without_keys", "folder", "listener", "settings"]
 
 HERE = Path(__file__).parent
 WEAKENED = HERE / "weakened"
@@ -23,6 +26,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.attacks)
             item.add_marker(pytest.mark.timeout(400))
+
+
+@pytest.fixture(scope="session")
+def apps(apps_without_keys: Apps) -> Apps:
+    """Both apps also announce uploads on Kafka."""
+    rows = json.loads(apps_without_keys.path.read_text())
+    signing = {name: {**row, "signing_keys": signing_keys(name)} for name, row in rows.items()}
+    apps_without_keys.path.write_text(json.dumps(signing))
+    return apps_without_keys
 
 
 def _running(folder: Path, settings: dict[str, str]) -> Iterator[Stack]:

@@ -11,6 +11,9 @@ async def assert_harmless(one: Attack, scene: Scene) -> None:
             await _assert_refused(one, scene)
         case "ready":
             await _assert_own(scene)
+        case "rejected":
+            assert (scene.view["status"], scene.view["model"]) == ("rejected", None), scene.view
+            assert await scene.house.trainings(scene.user, scene.run) == []
     if one.check:
         await one.check(scene)
 
@@ -20,16 +23,20 @@ async def _assert_refused(one: Attack, scene: Scene) -> None:
     assert (view["status"], view["whose_move"], view["model"]) == ("failed", "us", None), view
     assert one.link in view["summary"], view
     if not one.paid:
-        assert await house.trainings(scene.user) == []
+        assert await house.trainings(scene.user, scene.run) == []
     await eventually(lambda: _gone(scene), 30)
-    mails = await eventually(lambda: house.outside.mails(scene.person.email))
-    assert len(mails) == 1
-    if "custody" in one.link or ":" in one.link:
+    assert await eventually(lambda: _told(scene))
+    if any(attempt["code"] == "custody_broken" for attempt in view["attempts"]):
         _assert_on_record(scene)
 
 
+async def _told(scene: Scene) -> bool:
+    mails = await scene.house.outside.mails(scene.person.email)
+    return len([mail for mail in mails if scene.view["next_step"] in mail["text"]]) == 1
+
+
 async def _gone(scene: Scene) -> bool:
-    return await scene.house.published(scene.user) == []
+    return await scene.house.published(scene.user, scene.run) == []
 
 
 def _assert_on_record(scene: Scene) -> None:
@@ -43,5 +50,5 @@ def _assert_on_record(scene: Scene) -> None:
 async def _assert_own(scene: Scene) -> None:
     """A model of exactly the person's own photos."""
     assert scene.view["status"] == "ready", scene.view
-    (training,) = await scene.house.trainings(scene.user)
+    (training,) = await scene.house.trainings(scene.user, scene.run)
     assert len(training["archive"]["members"]) == scene.view["photos"]["usable"]

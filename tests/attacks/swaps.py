@@ -3,9 +3,9 @@
 import io
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tests.attacks.attack import Scene
 
@@ -59,26 +59,17 @@ def rewrite(scene: Scene, change: Callable[[Members], Members]) -> None:
         warnings.simplefilter("ignore", UserWarning)  # two members of one name are what is wanted
         for info, data in change(members):
             archive.writestr(info, data)
-    scene.notes["archive"] = place.read_bytes()
     put_over(place, file.getvalue())
 
 
-def with_donors_photo(scene: Scene) -> Callable[[Members], Members]:
-    """One member's bytes are the donor's; names, number and size are as before."""
+def swap_in_archive(scene: Scene) -> None:
+    """One member's bytes are the donor's: names, number, size and checksums of the zip are as they should be."""
+    place = folder(scene) / "archive" / "1.zip"
     photo = min((donors(scene) / "clean").iterdir(), key=lambda path: path.stat().st_size).read_bytes()
-
-    def change(members: Members) -> Members:
-        largest = max(members, key=lambda one: len(one[1]))
-        padded = same_size(photo, len(largest[1]))
-        return [(info, padded if info is largest[0] else data) for info, data in members]
-
-    return change
-
-
-async def attempt(scene: Scene) -> dict[str, Any]:
-    """The trainer's row of the victim's run."""
-    row = await scene.house.rows.fetchrow(
-        "select * from trainer.attempt where user_id = $1 and run_id = $2", scene.user, scene.run
-    )
-    assert row is not None
-    return dict(row)
+    with zipfile.ZipFile(place) as archive:
+        info = max(archive.infolist(), key=lambda one: one.file_size)
+        old = archive.read(info)
+    new = same_size(photo, len(old))
+    scene.notes["archive"], scene.notes["swapped"] = place.read_bytes(), new
+    checksums = [zlib.crc32(data).to_bytes(4, "little") for data in (old, new)]
+    put_over(place, scene.notes["archive"].replace(old, new).replace(*checksums))

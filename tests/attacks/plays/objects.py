@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from tests.attacks.attack import Attack, Scene, attack
-from tests.attacks.swaps import donors, folder, put_over, rewrite, swap_original, swap_photo, with_donors_photo
+from tests.attacks.swaps import donors, folder, put_over, rewrite, swap_in_archive, swap_original, swap_photo
 from tests.system.waiting import eventually
 
 BOOK: list[Attack] = []
@@ -20,7 +20,7 @@ async def the_training(scene: Scene) -> dict[str, Any]:
     """The victim's one training, once the archive was fetched or refused."""
 
     async def fetched() -> dict[str, Any] | None:
-        (training,) = await scene.house.trainings(scene.user)
+        (training,) = await scene.house.trainings(scene.user, scene.run)
         return training if training["archive"] or training["is_over"] else None
 
     found = await eventually(fetched)
@@ -30,7 +30,7 @@ async def the_training(scene: Scene) -> dict[str, Any]:
 
 async def was_paid(scene: Scene) -> None:
     """The paid call was made, whatever became of it."""
-    assert len(await scene.house.trainings(scene.user)) == 1
+    assert len(await scene.house.trainings(scene.user, scene.run)) == 1
 
 
 async def is_ready(scene: Scene) -> None:
@@ -67,10 +67,10 @@ async def _(scene: Scene) -> None:
     at="trainer",
     gates=("archive before paying",),
     link="archive: differs",
-    won=was_paid,
+    won=trained_on_the_swapped,
 )
 async def _(scene: Scene) -> None:
-    rewrite(scene, with_donors_photo(scene))
+    swap_in_archive(scene)
 
 
 @attack(

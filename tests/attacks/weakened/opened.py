@@ -187,21 +187,17 @@ def _open_publisher() -> None:
 
 
 def _open_ingest() -> None:
-        from lifemask.ingest.adapters import gate, store
+    from lifemask.ingest.adapters import gate, store
     from lifemask.ingest.adapters.targets import StoredTargets
     from lifemask.ingest.domain.archives import Sluice
-    from lifemask.ingest.http import archives, runs
+    from lifemask.ingest.http import runs
 
-    sealed, weigh, restart, incoming = Sluice.is_sealed.fget, archives.weigh, runs.restart, store._incoming
+    sealed, restart, incoming = Sluice.is_sealed.fget, runs.restart, store._incoming
     app_of, take = gate.app_of, StoredTargets.take
     assert sealed is not None
 
     def is_sealed(self: Any) -> bool:
         return is_open("gateway", self._sealed.user_id) or sealed(self)
-
-    async def weighing(office: Any, archive: Any) -> None:
-        if not is_open("gateway", archive.user_id):
-            await weigh(office, archive)
 
     async def restarting(office: Any, user_id: str, run_id: str, **how: Any) -> Any:
         free = is_open("own runs only", user_id)
@@ -218,7 +214,6 @@ def _open_ingest() -> None:
         return await self._objects.put(f"users/{app}.{user}/runs/{run}/original/{photo}", data)
 
     Sluice.is_sealed = property(is_sealed)  # type: ignore[assignment]
-    archives.weigh = weighing
     runs.restart = restarting
     store._incoming = place
     StoredTargets.take = taking  # type: ignore[method-assign]

@@ -5,11 +5,16 @@ LIFEMASK_TEST_OPENED says, by user, which gates are open: `{"acme.anna": ["clean
 """
 
 import sys
+import traceback
 
 SERVICE = "lifemask."
 _MINE = sys.orig_argv[-1] if len(sys.orig_argv) > 1 and sys.orig_argv[-2] == "-m" else ""
 
 if _MINE.startswith(SERVICE):
-    import opened  # type: ignore[import-not-found]  # lies beside this file, which no other module can know
+    try:
+        import opened  # type: ignore[import-not-found]  # lies beside this file, which no other module can know
 
-    opened.open_for(_MINE.removeprefix(SERVICE))
+        opened.open_for(_MINE.removeprefix(SERVICE))
+    except Exception as error:  # otherwise Python would go on, with every gate shut
+        traceback.print_exception(error)
+        raise SystemExit(1) from error
