@@ -5,6 +5,7 @@ import gc
 import typer
 
 from lifemask.cli.audit import audit
+from lifemask.cli.dead_letters import dead_letters
 from lifemask.cli.demo import demo
 from lifemask.cli.events import events, listen
 from lifemask.cli.keys import keys
@@ -25,6 +26,7 @@ app = typer.Typer(
 for command in (up, demo, train, runs, run, audit, events, listen, migrate, prepare):
     app.command()(command)
 app.add_typer(keys, name="keys")
+app.add_typer(dead_letters, name="dead-letters")
 
 
 def main() -> None:
