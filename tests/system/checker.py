@@ -110,13 +110,20 @@ def all_said(history: History) -> Problems:
 
 
 def one_digest(history: History) -> Problems:
-    """7: a model's weights are the same in the statement, in the store and on the hub, and the chain holds."""
+    """7: a model's weights are the same in the statement, in the store and on the hub, and the chain holds.
+
+    Of a revoked model the statement alone is left.
+    """
+    revoked = {str(fact.body["model_id"]) for fact in history.facts if fact.kind == "model.revoked"}
     for fact in history.facts:
         if fact.kind != "model.ready":
             continue
         found = history.published.get(str(fact.body["model_id"]))
         if found is None or isinstance(found, str):
             yield f"model of {_name(fact.key)}: {found or 'is not there'}"
+        elif fact.body["model_id"] in revoked:
+            if (found.stated, found.store, found.hub) != (fact.body["weights"], None, None):
+                yield f"model of {_name(fact.key)}: it was revoked, and is still there or its statement is not"
         elif {found.stated, found.store, found.hub} != {fact.body["weights"]}:
             yield f"model of {_name(fact.key)}: its digests differ"
 

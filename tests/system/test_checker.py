@@ -185,6 +185,7 @@ DOCTORED: tuple[tuple[str, Callable[[History], None]], ...] = (
     ("5", said_twice),
     ("7", other_weights),
     ("7", set_to(published={})),
+    ("7", add("model.revoked", model_id=MODEL)),
     ("7", set_to(published={MODEL: "the chain is broken at weights"})),
     ("8", a_strangers_photo),
     ("8", a_training(photos=("clean 1",))),
@@ -204,6 +205,12 @@ DOCTORED: tuple[tuple[str, Callable[[History], None]], ...] = (
 
 def test_a_good_history_is_sound() -> None:
     assert broken(a_history()) == []
+
+
+def test_a_revoked_model_leaves_its_statement_alone() -> None:
+    add("model.revoked", model_id=MODEL)(history := a_history())
+    history.published = {MODEL: Published(stated="w", store=None, hub=None)}
+    assert broken(history) == []
 
 
 @pytest.mark.parametrize(("number", "doctor"), DOCTORED)

@@ -22,6 +22,7 @@ from lifemask.trainer.domain.attempt import (
     Doubt,
     End,
     Fetched,
+    Forgotten,
     Intend,
     KnownTraining,
     ListedClean,
@@ -65,6 +66,7 @@ class InMemoryAttempts:
     rows: dict[AttemptId, Attempt] = field(default_factory=dict)
     bills: dict[str, Bill] = field(default_factory=dict)
     closed: set[AttemptId] = field(default_factory=set)
+    forgotten: set[AttemptId] = field(default_factory=set)
 
     async def of_run(self, user_id: str, run_id: str) -> Sequence[Attempt]:
         return sorted((row for key, row in self.rows.items() if key[:2] == (user_id, run_id)), key=lambda row: row.id)
@@ -108,6 +110,8 @@ class InMemoryAttempts:
                 self._change(key, copy_failures=self.rows[key].copy_failures + 1)
             case Book(id=key, bill=bill):
                 self._book(key, bill)
+            case Forgotten(user_id=user_id, run_id=run_id):
+                self.forgotten.update(key for key in self.rows if key[:2] == (user_id, run_id))
             case _:
                 raise AssertionError(change)
 

@@ -324,6 +324,8 @@ async def test_a_revoked_model_is_gone_at_the_provider(plant: Plant) -> None:
         return bool((await plant.trainings())[0]["version_deleted"])
 
     await until(is_deleted)
+    await plant.turns()
+    assert await plant.value("select forgotten_at is not null from attempt")
     await plant.receives(an_event(ModelRevoked, **plant.run))
     for _ in range(3):
         await plant.turns()

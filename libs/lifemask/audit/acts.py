@@ -107,7 +107,9 @@ def _kind(key: Key) -> AnyAct | None:
 
 def _said(act: Act) -> str:
     fields: dict[str, Any] = act.fields.model_dump(mode="json", exclude_none=True)
-    fields.pop("actor", None)
+    actor = fields.pop("actor")
+    if act.kind is REVOCATION:  # the operator, not the service that carried it out
+        return f"by {actor}: {fields['reason']}"
     if act.kind is DISPOSAL:
         gone = ", ".join(f"{one['objects']} {one['what']}" for one in fields.pop("gone"))
         return f"{gone} ({fields['reason']})"

@@ -11,6 +11,7 @@ from lifemask.cli.events import events, listen
 from lifemask.cli.keys import keys
 from lifemask.cli.migrate import migrate
 from lifemask.cli.prepare import prepare
+from lifemask.cli.revoke import revoke
 from lifemask.cli.runs import run, runs
 from lifemask.cli.train import train
 from lifemask.cli.up import up
@@ -23,7 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 the run or the check failed, 2 wrong usage, 3 a service or setting is missing.",
 )
-for command in (up, demo, train, runs, run, audit, events, listen, migrate, prepare):
+for command in (up, demo, train, runs, run, audit, revoke, events, listen, migrate, prepare):
     app.command()(command)
 app.add_typer(keys, name="keys")
 app.add_typer(dead_letters, name="dead-letters")

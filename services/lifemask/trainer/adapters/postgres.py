@@ -22,6 +22,7 @@ from lifemask.trainer.domain.attempt import (
     Doubt,
     End,
     Fetched,
+    Forgotten,
     Intend,
     KnownTraining,
     ListedClean,
@@ -50,6 +51,10 @@ update attempt set state = $4, changed_at = now(),
 {_MINE} and state = any($5::text[])
 """  # noqa: S608 - built of constants
 _STOP: Final = "update attempt set stop = true, changed_at = now() where user_id = $1 and run_id = $2 and not stop"
+_FORGOTTEN: Final = """
+update attempt set forgotten_at = now(), changed_at = now()
+where user_id = $1 and run_id = $2 and forgotten_at is null
+"""
 _ADVANCE: Final = f"update attempt set percent = $4, changed_at = now() {_MINE} and percent < $4"  # noqa: S608 - likewise
 _LISTED: Final = f"update attempt set clean_listings = clean_listings + 1, clean_listed_at = $4 {_MINE}"  # noqa: S608
 _FETCHED: Final = f"update attempt set fetches = fetches + 1, changed_at = now() {_MINE} and not fetches_closed"  # noqa: S608
@@ -102,6 +107,8 @@ def _statements(row: object) -> Iterable[Statement]:
             return [(_INTEND, (*mine, *_columns(plan)))]
         case StopRun(user_id=user_id, run_id=run_id):
             return [(_STOP, (user_id, run_id))]
+        case Forgotten(user_id=user_id, run_id=run_id):
+            return [(_FORGOTTEN, (user_id, run_id))]
         case Claim(id=mine, statement=statement):
             return [_move(mine, State.CREATING, statement=statement)]
         case Withdraw(id=mine):

@@ -272,6 +272,14 @@ class StopRun:
     run_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """The model was revoked, and the provider holds nothing more that the run's trainings left."""
+
+    user_id: str
+    run_id: str
+
+
 Change = (
     Intend
     | Claim
@@ -287,4 +295,5 @@ Change = (
     | End
     | Book
     | StopRun
+    | Forgotten
 )

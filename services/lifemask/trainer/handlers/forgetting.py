@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from lifemask.bus.outcomes import Later, Outcome, Retryable
+from lifemask.bus.outcomes import Keep, Later, Outcome, Retryable
 from lifemask.contracts import ModelRevoked
-from lifemask.trainer.domain.attempt import Attempt
+from lifemask.trainer.domain.attempt import Attempt, Forgotten
 from lifemask.trainer.domain.policy import Policy
 from lifemask.trainer.handlers.messages import NOW, Forget
 from lifemask.trainer.ports import Attempts, Trainings
@@ -25,7 +25,7 @@ async def forget(reminder: Forget, *, attempts: Attempts, trainings: Trainings, 
     except Retryable:  # a dead letter would leave a revoked model at the provider
         tries = reminder.tries + 1
         return [_forget(reminder.model_copy(update={"tries": tries}), policy.watches.delay(tries))]
-    return []
+    return [Keep(Forgotten(reminder.user_id, reminder.run_id))]
 
 
 async def _versions(attempt: Attempt, trainings: Trainings) -> Sequence[str]:

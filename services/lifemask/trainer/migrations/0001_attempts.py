@@ -42,6 +42,7 @@ def upgrade() -> None:
             intended_at timestamptz not null default now(),
             started_at timestamptz,
             ended_at timestamptz,
+            forgotten_at timestamptz,
             changed_at timestamptz not null default now(),
             primary key (user_id, run_id, number),
             unique (user_id, archive_url)
