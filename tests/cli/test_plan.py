@@ -36,7 +36,7 @@ REAL_MAIL = {"LIFEMASK_SMTP": "smtp://mail.example.com:25", "LIFEMASK_MAIL_FROM"
 )
 def test_each_part_that_is_not_named_is_embedded(environment: dict[str, str], embedded: set[str]) -> None:
     children = _by_name(environment)
-    assert set(children) == NAMES | {"migrate"} | embedded
+    assert set(children) == NAMES | {"migrate", "auditor"} | embedded
     for name in NAMES:
         assert "migrate" in children[name].after
         assert ("kafka" in children[name].after) == ("kafka" in embedded)

@@ -1,6 +1,8 @@
 """docker-compose.yml against the design and against the code it starts."""
 
 import importlib.util
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,11 +10,12 @@ from tests.deploy.compose import ROOT, SETTINGS, compose, dotenv, environment_of
 
 from lifemask.bus.passwords import variable_of
 from lifemask.bus.roles import SERVICES, role_of
-from lifemask.cli.store_accounts import POLICIES, accounts_in, bucket_policy, secret_variable
+from lifemask.cli.installation import Account, Installation
+from lifemask.cli.store_accounts import HOLDERS, POLICIES, accounts_in, bucket_policy, secret_variable
 from lifemask.runtime.settings import ServiceSettings
 from lifemask.sandbox.settings import SandboxSettings, refuse_real_tokens
 
-OWN_IMAGE = {*SERVICES, "sandbox", "prepare", "migrate", "cli"}
+OWN_IMAGE = {*SERVICES, "auditor", "sandbox", "prepare", "migrate", "cli"}
 ONCE = {"prepare", "migrate", "cli"}
 
 
@@ -79,7 +82,7 @@ def test_each_service_logs_in_as_its_own_role_with_the_password_that_migrate_giv
     assert password in {told["PGPASSWORD"], ""}
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", HOLDERS)
 @pytest.mark.parametrize("secret", ["", "given-by-env"])
 def test_each_service_has_its_own_account_at_the_store_with_the_secret_that_prepare_gives_it(
     name: str, secret: str
@@ -98,8 +101,22 @@ def test_prepare_reads_the_policies_of_this_repository(services: dict[str, Any])
     bucket_policy("lifemask", ROOT / "deploy" / "s3", accounts_in(environment_of("prepare")))
 
 
+def test_the_auditor_reads_everything_and_has_no_key(services: dict[str, Any]) -> None:
+    told = environment_of("auditor", LIFEMASK_AUDIT_EVERY="6")
+    assert services["auditor"]["command"] == ["lifemask.cli.main", "audit", "--all", "--every", "24", "--json"]
+    assert "6" in compose(LIFEMASK_AUDIT_EVERY="6")["services"]["auditor"]["command"]
+    assert services["auditor"]["volumes"] == ["keys-auditor:/var/lib/lifemask/keys:ro"]
+    found = Installation.find(Path("nowhere"), told)
+    assert found.database() == environment_of("migrate")["LIFEMASK_POSTGRES"]
+    assert (found.store(), str(found.key_folder())) == ("s3://lifemask", "/var/lib/lifemask/keys")
+    assert found.hub == Account("http://sandbox:8082", "hf_sandbox_lifemask", "lifemask")
+    assert found.provider == Account("http://sandbox:8081", "r8_sandbox_lifemask", "lifemask/models")
+    policy = json.loads((ROOT / "deploy" / "s3" / "auditor.json").read_text())
+    assert {action for each in policy["Statement"] for action in each["Action"]} == {"s3:ListBucket", "s3:GetObject"}
+
+
 def test_no_two_accounts_share_a_secret() -> None:
-    secrets = [environment_of(name)["AWS_SECRET_ACCESS_KEY"] for name in (*SERVICES, "prepare")]
+    secrets = [environment_of(name)["AWS_SECRET_ACCESS_KEY"] for name in (*HOLDERS, "prepare")]
     assert len(set(secrets)) == len(secrets)
 
 
@@ -153,7 +170,7 @@ def test_only_the_api_and_the_store_are_published_and_only_on_this_machine(servi
 def test_only_those_that_call_out_can_reach_the_outside(services: dict[str, Any]) -> None:
     assert compose()["networks"]["inside"] == {"internal": True}
     outside = {name for name, each in services.items() if "outside" in each["networks"]}
-    assert outside == {"ingest", "trainer", "publisher", "notifier", "jaeger", "s3"}
+    assert outside == {"ingest", "trainer", "publisher", "notifier", "auditor", "jaeger", "s3"}
 
 
 def test_the_public_address_leads_to_ingest_inside_as_well(services: dict[str, Any]) -> None:

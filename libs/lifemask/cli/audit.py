@@ -63,7 +63,7 @@ def audit(
             )
         from lifemask.cli.sweep import sweep_all, sweep_regularly
 
-        if every:
+        if every is not None:
             return await sweep_regularly(out, installation, root=root, no_hub=no_hub, hours=every)
         return await sweep_all(out, installation, root=root, no_hub=no_hub)
 

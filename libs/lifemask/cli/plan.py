@@ -8,17 +8,21 @@ from urllib.parse import urlsplit, urlunsplit
 
 from lifemask.cli.chosen import Environment, Parts
 from lifemask.cli.parts import SANDBOX_GROUP, SERVICE_GROUP, embedded_broker, embedded_postgres, http_ready, service
+from lifemask.cli.stops import Missing
 from lifemask.cli.store_accounts import PREFIX as SECRET
 from lifemask.cli.store_accounts import Account
 from lifemask.cli.supervisor import Child
 from lifemask.contracts import Topic
 
 SERVICES: Final = ("ingest", "image_validator", "packager", "trainer", "publisher", "notifier")
+AUDITOR: Final = "auditor"
 SANDBOX_PORTS: Final = ("replicate", "hub", "files", "smtp")
 PORTS: Final = (*SERVICES, *SANDBOX_PORTS)
 """Names of the TCP ports that a plan needs."""
 
 _SANDBOX_CALLERS: Final = frozenset({"ingest", "trainer", "publisher", "notifier"})
+_DAILY: Final = "24"
+"""Hours between two sweeps."""
 _PARTITIONS: Final = 4
 """Of each topic on the embedded broker: a few, so that several are used; each may hold 5 MB."""
 _REPLICATE_TOKEN: Final = "r8_sandbox_lifemask"  # noqa: S105  opens nothing but the sandbox
@@ -55,7 +59,21 @@ def plan(environment: Environment, data: Path, ports: Mapping[str, int]) -> tupl
     for package in SERVICES:
         after = (*migrated, "sandbox") if parts.sandbox and package in _SANDBOX_CALLERS else migrated
         children.append(_service(package, environment, common, ports, after))
+    if hours_between_audits(environment):
+        children.append(_auditor(environment, common, tuple(map(_name, SERVICES))))
     return tuple(children)
+
+
+def hours_between_audits(environment: Environment) -> float:
+    """How often everything is swept for what no chain explains; 0 for never. Raises Missing for what is no number."""
+    text = environment.get("LIFEMASK_AUDIT_EVERY") or _DAILY
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = -1.0
+    if not 0 <= hours < float("inf"):
+        raise Missing("LIFEMASK_AUDIT_EVERY is no number of hours.", "Set it to hours, or to 0 for no sweeps.")
+    return hours
 
 
 def service_environment(environment: Environment, data: Path, ports: Mapping[str, int]) -> dict[str, str]:
@@ -111,6 +129,28 @@ def _service(
         return {**given, **common, **mine, **_at_the_store(package, environment)}
 
     return service(package, ports[package], env=env, after=after)
+
+
+def _name(package: str) -> str:
+    return package.replace("_", "-")
+
+
+def _auditor(environment: Environment, common: Mapping[str, str], after: tuple[str, ...]) -> Child:
+    """Sweeps regularly, as the operator: with the DSN that `migrate` has. Last, so that it delays nobody's start."""
+
+    def env(given: Environment) -> dict[str, str]:
+        dsn = given.get("LIFEMASK_POSTGRES") or environment["LIFEMASK_POSTGRES"]
+        return {**given, **common, "LIFEMASK_POSTGRES": dsn, **_at_the_store(AUDITOR, environment)}
+
+    hours = f"{hours_between_audits(environment):g}"
+    return Child(
+        name=AUDITOR,
+        argv=(sys.executable, "-m", "lifemask.cli.main", "audit", "--all", "--every", hours, "--json"),
+        env=env,
+        after=after,
+        stop_grace=1.0,
+        group=SERVICE_GROUP,
+    )
 
 
 def _at_the_store(package: str, environment: Environment) -> dict[str, str]:

@@ -15,6 +15,8 @@ from xml.sax.saxutils import escape
 from lifemask.bus.roles import SERVICES, schema_of
 from lifemask.cli.stops import Missing
 
+HOLDERS: Final = (*SERVICES, "auditor")
+"""Who has an account at the store: each service, and the audits, which read everything and write nothing."""
 PREFIX: Final = "LIFEMASK_S3_SECRET_"
 """Before a service's schema in capitals: `LIFEMASK_S3_SECRET_IMAGE_VALIDATOR`."""
 POLICIES: Final = "LIFEMASK_S3_POLICIES"
@@ -54,15 +56,15 @@ def secret_variable(service: str) -> str:
 
 
 def accounts_in(environment: Mapping[str, str]) -> list[Account]:
-    """An account per service whose secret is named. Raises Missing when only some are, or one cannot be a secret."""
-    found = [Account(service, environment.get(secret_variable(service), "")) for service in SERVICES]
+    """The accounts whose secrets are named. Raises Missing when only some are, or one cannot be a secret."""
+    found = [Account(service, environment.get(secret_variable(service), "")) for service in HOLDERS]
     if not any(account.secret for account in found):
         return []
     for account in found:
         if not _SECRET.fullmatch(account.secret):
             raise Missing(
                 f"{secret_variable(account.service)} is missing, or is no secret key of the store.",
-                "Set one for every service: 8 to 128 printable ASCII characters without spaces.",
+                "Set one for every service and the auditor: 8 to 128 printable ASCII characters without spaces.",
             )
     return found
 

@@ -15,6 +15,7 @@ from lifemask.cli.audit import load_keyring
 from lifemask.cli.installation import Installation
 from lifemask.cli.out import Out
 from lifemask.cli.stops import Code, Missing, Stop
+from lifemask.runtime.watch import WATCH_FD_VARIABLE, die_with_parent
 
 if TYPE_CHECKING:
     from lifemask.audit.explaining import Unexplained
@@ -76,11 +77,13 @@ async def sweep_all(out: Out, installation: Installation, *, root: str | None, n
 async def sweep_regularly(
     out: Out, installation: Installation, *, root: str | None, no_hub: bool, hours: float
 ) -> Code:
-    """Sweeps again and again until SIGTERM. What is away now is looked at the next time."""
+    """Sweeps again and again until SIGTERM; never for 0 hours. What is away now is looked at the next time."""
+    fd = os.environ.get(WATCH_FD_VARIABLE)
+    die_with_parent(int(fd) if fd else None)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    wait = min(_FIRST_AFTER, hours * 3600)
+    wait = min(_FIRST_AFTER, hours * 3600) or None
     out.fact("sweeping", every_hours=hours, first_in_seconds=wait)
     while True:
         try:

@@ -35,6 +35,9 @@ from lifemask.contracts import (
 OPERATOR_KEY: Final = "operator"
 """The holder whose key signs what operators ask of the services."""
 
+READER: Final = "auditor"
+"""Who reads the keyring and has no key."""
+
 _HOLDER: Final[tuple[type[Event], ...]] = (RunFailed, RunCanceled, RunStalled)
 """Said by whichever service holds the run."""
 

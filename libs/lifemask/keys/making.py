@@ -13,7 +13,7 @@ from typing import Final
 from lifemask.contracts.keyring import BadKeyring, Key, Keyring, key_for
 from lifemask.contracts.signing import Signer
 from lifemask.keys.files import KEYRING, ROOT_FINGERPRINT
-from lifemask.keys.holders import HOLDERS
+from lifemask.keys.holders import HOLDERS, READER
 
 OFFLINE: Final = Path("offline") / "root.pem"
 """Where the root's private key lies on one machine, below the directory of keys. Elsewhere: not on the machine."""
@@ -77,14 +77,16 @@ def rotate(folder: Path, service: str, root: Signer, now: datetime, how: Rotatio
 
 
 def hand_out(folder: Path, each: Path, more: Mapping[str, Sequence[str]]) -> None:
-    """Gives each service that has a directory in `each` the keyring, its own key, and the files `more` names for it.
+    """Gives each service that has a directory in `each` the keyring, its own key, and the files `more` names for it;
+    the auditor, who signs nothing, the keyring alone.
 
     So that no service can read another's key. Repeat it after a rotation. Raises OSError.
     """
-    for service in HOLDERS:
+    for service in (*HOLDERS, READER):
         own = each / service
         if own.is_dir():
-            for name in (f"{service}.pem", ROOT_FINGERPRINT, KEYRING, *more.get(service, ())):
+            key = () if service == READER else (f"{service}.pem",)
+            for name in (*key, ROOT_FINGERPRINT, KEYRING, *more.get(service, ())):
                 _replace(own / name, (folder / name).read_bytes())
 
 
