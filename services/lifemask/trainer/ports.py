@@ -110,5 +110,8 @@ class Addresses(Protocol):
     async def archive(self, attempt: AttemptId, dataset: Dataset, expires_at: datetime) -> ArchiveAddress:
         """Where the archive is fetched: as it was sealed, and nothing else."""
 
+    def leads_to(self, path: str, attempt: AttemptId) -> bool:
+        """Whether the path of an archive's address is one of this attempt's own archive. Rows are not asked."""
+
     def callback(self, attempt: AttemptId, expires_at: datetime) -> str | None:
         """Where an attempt's callback goes; None when our address is one the provider will not call."""

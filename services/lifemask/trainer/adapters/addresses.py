@@ -5,14 +5,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
-from lifemask.objects.archives import PresignedLinks, SealedArchive, archive_token
+from lifemask.custody.contents import ARCHIVE
+from lifemask.objects import keys
+from lifemask.objects.archives import PresignedLinks, SealedArchive, archive_of, archive_token
 from lifemask.objects.keys import Key
-from lifemask.objects.tokens import Tokens
+from lifemask.objects.tokens import BadToken, Tokens
 from lifemask.trainer.domain.attempt import ArchiveAddress, AttemptId
 from lifemask.trainer.ports import Dataset
 
 _LONGEST: Final = timedelta(days=7)
 """Life of a presigned address that S3 accepts at most."""
+_ALWAYS: Final = datetime.fromtimestamp(0, UTC)
+"""At which no token has expired: whose archive it is for does not change with time."""
 
 
 class TokenAddresses:
@@ -30,6 +34,14 @@ class TokenAddresses:
         sealed = SealedArchive(Key(dataset.archive_key), attempt.number, dataset.archive_bytes, dataset.archive_sha256)
         token = archive_token(self._tokens, sealed, expires_at)
         return ArchiveAddress(f"{self._base}/v1/objects/{token}", gateway=True)
+
+    def leads_to(self, path: str, attempt: AttemptId) -> bool:
+        own = keys.archive(attempt.user_id, attempt.run_id, ARCHIVE)
+        try:
+            sealed = archive_of(self._tokens.open(path.rpartition("/")[2], _ALWAYS))
+        except BadToken:  # the store's own address, of which its path says what it is for
+            return path.endswith(f"/{own}")
+        return (sealed.key, sealed.attempt) == (own, attempt.number)
 
     def callback(self, attempt: AttemptId, expires_at: datetime) -> str | None:
         if not self._called:

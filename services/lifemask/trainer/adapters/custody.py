@@ -14,7 +14,7 @@ from lifemask.objects.keys import Key
 from lifemask.objects.port import ObjectMissing, ObjectStore
 from lifemask.trainer.domain.attempt import Attempt
 from lifemask.trainer.domain.training import Training
-from lifemask.trainer.domain.weights import Copied, echo_of
+from lifemask.trainer.domain.weights import Copied, echo_of, is_of_another_archive
 from lifemask.trainer.ports import Dataset
 
 _PROVIDER: Final = "replicate"
@@ -91,6 +91,8 @@ class CustodyChain:
         sealed = await self._chain.open(TRAINING, attempt.statement, mine.user_id, mine.run_id, mine.number, seen=seen)
         names = [PurePosixPath(member.name) for member in sealed.back(DATASET).manifest.members]
         images = [name.stem for name in names if name.suffix.lower() in _IMAGES]
+        if is_of_another_archive(copied.captions, images):
+            raise CustodyBroken("weights: of another archive")
         return await self._chain.seal(
             WEIGHTS,
             mine.user_id,

@@ -147,6 +147,22 @@ class Attempt:
         """Whether the watcher is responsible: the run is over, or another attempt took this one's place."""
         return self.stop or self.state is State.ABANDONED
 
+    def asks_the_same(self, other: "Attempt") -> bool:
+        """Whether both plan to train on the same sealed archive with the same parameters."""
+        mine, its = self.plan, other.plan
+        return (mine.dataset, mine.archive_key, mine.steps, mine.rank, mine.learning_rate) == (
+            its.dataset,
+            its.archive_key,
+            its.steps,
+            its.rank,
+            its.learning_rate,
+        )
+
+    def is_planned_as(self, other: "Attempt") -> bool:
+        """Whether a training of one is recognised as one of the other."""
+        mine, its = self.plan, other.plan
+        return (mine.trainer, mine.gateway, self.archive_path) == (its.trainer, its.gateway, other.archive_path)
+
     @property
     def made_nothing(self) -> bool:
         """Whether it is certain that the provider has no training for it."""

@@ -17,6 +17,8 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,250}\.(?:lora_(?:A|B|down|up
 _MOST_DIMENSIONS: Final = 8
 
 Echo = Literal["matched", "unbound"]
+_OUR_NAME: Final = re.compile(r"[0-9a-f]{8}-[0-9]{2,}")
+"""A name of an archive's image without its ending: the run's nonce and a number."""
 
 
 class UnsafeWeights(ValueError):
@@ -94,6 +96,11 @@ def _span(name: str, tensor: Any) -> tuple[int, int]:
     if stop - start != prod(shape) * _DTYPES[dtype]:
         raise UnsafeWeights("tensor size wrong")
     return start, stop
+
+
+def is_of_another_archive(captions: Collection[str], images: Collection[str]) -> bool:
+    """Whether the captions bear names as we give them, and none of those that went out: another run's."""
+    return bool(captions) and set(images).isdisjoint(captions) and all(map(_OUR_NAME.fullmatch, captions))
 
 
 def echo_of(captions: Collection[str], images: Collection[str]) -> Echo:

@@ -12,8 +12,10 @@ from lifemask.trainer.domain.training import END_STATES, Fate, Training, bill_of
 from lifemask.trainer.domain.weights import Copied
 from lifemask.trainer.handlers.messages import Look, failed, hand_over, late, look_again, watch_again
 from lifemask.trainer.handlers.starting import adopt_one
-from lifemask.trainer.ports import Attempts, Chain, Trainings, Weights
+from lifemask.trainer.ports import Addresses, Attempts, Chain, Trainings, Weights
 
+_NOT_OURS: Final = "training: of another archive"
+"""Whatever our row says: what the provider was told names the archive, in a token that only we can make."""
 _NOT_FETCHED: Final = "archive: no fetch of it is on record"
 """The link of the chain that a success without a fetch breaks."""
 _FAILURES: Final = {Fate.FAILED: FailureCode.TRAINING_FAILED, Fate.STOPPED: FailureCode.TRAINING_ABORTED}
@@ -25,6 +27,7 @@ async def look(
     turn: Turn,
     attempts: Attempts,
     trainings: Trainings,
+    addresses: Addresses,
     weights: Weights,
     chain: Chain,
     policy: Policy,
@@ -44,7 +47,9 @@ async def look(
         return [*_progress(attempt, training), again]
     if reminder.waits < waits_for_record(attempt, training.fate, policy):
         return [look_again(attempt.id, tries, policy.reconciles.delay(reminder.waits), reminder.waits + 1)]
-    return await _finish(attempt, training, [refetch], turn=turn, weights=weights, chain=chain, policy=policy)
+    return await _finish(
+        attempt, training, [refetch], turn=turn, addresses=addresses, weights=weights, chain=chain, policy=policy
+    )
 
 
 async def hear_callback(
@@ -53,6 +58,7 @@ async def hear_callback(
     turn: Turn,
     attempts: Attempts,
     trainings: Trainings,
+    addresses: Addresses,
     weights: Weights,
     chain: Chain,
     policy: Policy,
@@ -77,7 +83,9 @@ async def hear_callback(
         return [Keep(Spot(attempt.id, training.id)), watch_again(attempt.id.user_id, attempt.id.run_id)]
     if training.fate is Fate.OPEN or waits_for_record(attempt, training.fate, policy):
         return []  # the next look comes anyway
-    return await _finish(attempt, training, [], turn=turn, weights=weights, chain=chain, policy=policy)
+    return await _finish(
+        attempt, training, [], turn=turn, addresses=addresses, weights=weights, chain=chain, policy=policy
+    )
 
 
 def _progress(attempt: Attempt, training: Training | None) -> list[Outcome]:
@@ -101,11 +109,16 @@ async def _finish(
     again: Sequence[Later],
     *,
     turn: Turn,
+    addresses: Addresses,
     weights: Weights,
     chain: Chain,
     policy: Policy,
 ) -> Sequence[Outcome]:
     """An ended training is booked; the weights of a succeeded one are copied out first, because they vanish."""
+    if training.archive_path is not None and not addresses.leads_to(training.archive_path, attempt.id):
+        mine = attempt.id  # somebody else's training: nothing of its cost is ours
+        broken = Failure.of(FailureCode.CUSTODY_BROKEN, link=_NOT_OURS)
+        return [Keep(End(mine, State.FAILED)), failed(mine.user_id, mine.run_id, broken)]
     bill = bill_of(training, policy.price)
     if training.fate is not Fate.SUCCEEDED:
         return _lost(attempt, training, bill, Failure.of(_FAILURES[training.fate]))

@@ -34,6 +34,7 @@ from lifemask.trainer.handlers.messages import (
 from lifemask.trainer.ports import Addresses, Attempts, Chain, Dataset, Order, Trainings
 
 PROVIDER: Final = "replicate"
+_CHANGED: Final = "training: attempt differs from what was sealed"
 _TO_REPAIR: Final = {
     Answer.DENIED: "the provider refuses the token: set REPLICATE_API_TOKEN to one that may create trainings",
     Answer.UNPAID: "the provider wants to be paid: add a means of payment to the account",
@@ -64,6 +65,8 @@ async def start_training(
         return [failed(event.user_id, event.run_id, dataset)]
     await trainings.prepare()
     attempt = await _intend(event, dataset, last, turn=turn, addresses=addresses, policy=policy)
+    if isinstance(attempt, Failure):
+        return [failed(event.user_id, event.run_id, attempt)]
     statement = await chain.seal_training(attempt, dataset, turn.got_at)
     if isinstance(statement, Failure):
         return [failed(event.user_id, event.run_id, statement)]
@@ -74,22 +77,33 @@ async def start_training(
 
 async def _intend(
     event: DatasetSealed, dataset: Dataset, last: Attempt | None, *, turn: Turn, addresses: Addresses, policy: Policy
-) -> Attempt:
-    """The attempt to pay for: the one that waits, or a new one when there is none or its trainer was exchanged."""
-    if last is not None and last.plan.trainer == policy.trainer:
-        return last
-    mine = AttemptId(event.user_id, event.run_id, last.id.number + 1 if last else 1)
-    expires_at = expiry(turn.got_at, policy.url_life, mine.number)
-    attempt = new_attempt(
-        mine,
-        dataset=dataset.statement,
-        archive_key=dataset.archive_key,
-        parameters=event.parameters,
-        at=turn.got_at,
-        address=await addresses.archive(mine, dataset, expires_at),
-        expires_at=expires_at,
-        policy=policy,
-    )
+) -> Attempt | Failure:
+    """The attempt to pay for: the one that waits, or a new one when there is none or it was planned otherwise.
+
+    Planned anew from what was proven: the row says which attempt it is, not what is asked of the provider.
+    """
+
+    async def planned(number: int) -> Attempt:
+        mine = AttemptId(event.user_id, event.run_id, number)
+        expires_at = expiry(turn.got_at, policy.url_life, number)
+        return new_attempt(
+            mine,
+            dataset=dataset.statement,
+            archive_key=dataset.archive_key,
+            parameters=event.parameters,
+            at=turn.got_at,
+            address=await addresses.archive(mine, dataset, expires_at),
+            expires_at=expires_at,
+            policy=policy,
+        )
+
+    if last is not None:
+        again = await planned(last.id.number)
+        if not again.asks_the_same(last) or not addresses.leads_to(last.archive_path, last.id):
+            return Failure.of(FailureCode.CUSTODY_BROKEN, link=_CHANGED)
+        if again.is_planned_as(last):
+            return again
+    attempt = await planned(last.id.number + 1 if last else 1)
     replaced = [Keep(End(last.id, State.CANCELED))] if last else []
     await turn.commit(*replaced, Keep(Intend(attempt.id, attempt.plan)))
     return attempt
