@@ -74,6 +74,7 @@ BUILDERS: Final = sorted(
     if function.__module__ == keys.__name__
     and not name.startswith("_")
     and name not in {"parts", "folder_of", "place"}  # these take keys, and build none
+    and not name.startswith(("every_", "probe"))  # these build what policies name, and keys where no object lies
 )
 Builder = Callable[..., str]
 
@@ -146,6 +147,40 @@ def test_published_weights_are_those_of_the_users_own_model(stored: str) -> None
     assert keys.published("acme.ann", MODEL, GOOD["stored"]) == GOOD["stored"]
     with pytest.raises(BadKey):
         keys.published("acme.ann", MODEL, stored)
+
+
+@pytest.mark.parametrize(
+    ("resource", "key"),
+    [
+        (keys.every_run("clean/*"), f"users/{keys.PROBE}/runs/{RUN}/clean/{RUN}"),
+        (keys.every_run("custody/3-dataset-*"), f"users/{keys.PROBE}/runs/{RUN}/custody/3-dataset-{RUN}"),
+        (keys.every_user("models/*/lora.safetensors"), f"users/{keys.PROBE}/models/{RUN}/lora.safetensors"),
+        (keys.every_user("contact.json"), keys.contact(keys.PROBE)),
+        (f"{keys.INCOMING}*", f"incoming/{RUN}"),
+    ],
+)
+def test_a_probe_lies_where_a_policy_reaches_and_nobody_has_anything(resource: str, key: str) -> None:
+    assert keys.probe(resource, RUN) == key
+
+
+@pytest.mark.parametrize(
+    ("real", "beside"),
+    [
+        (keys.clean("acme.ann", RUN, PHOTO), keys.clean(keys.PROBE, RUN, PHOTO)),
+        (keys.contact("acme.ann"), keys.contact(keys.PROBE)),
+        (keys.swept(GOOD["at"]), f"disposals/{keys.PROBE}"),
+    ],
+)
+def test_the_probe_beside_an_object_needs_the_same_rights(real: keys.Key, beside: str) -> None:
+    assert keys.probe_beside(real) == beside
+
+
+@pytest.mark.parametrize("hostile", ["..", "a/../b", ".hidden", ""])
+def test_a_probe_leads_nowhere_else(hostile: str) -> None:
+    with pytest.raises(BadKey):
+        keys.probe(keys.every_run("clean/*"), hostile)
+    with pytest.raises(BadKey):
+        keys.probe_beside(keys.Key(f"users/{hostile}/x"))
 
 
 ROOTS: Final = ("users/", "incoming/", "quarantine/", "disposals/")

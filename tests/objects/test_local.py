@@ -163,8 +163,8 @@ async def test_a_missing_permission_is_named_without_a_path(store: LocalObjects,
 @pytest.mark.parametrize(
     ("number", "expected", "words"),
     [
-        (errno.ENOSPC, Retryable, "store_unavailable"),
-        (errno.EDQUOT, Retryable, "store_unavailable"),
+        (errno.ENOSPC, Misconfigured, "store_full: the disk of the objects directory is full"),
+        (errno.EDQUOT, Misconfigured, "store_full: the disk of the objects directory is full"),
         (errno.EIO, Retryable, "store_unavailable"),
         (errno.EMFILE, Retryable, "store_unavailable"),
         (errno.EROFS, Misconfigured, "writing denied"),

@@ -54,7 +54,7 @@ async def test_a_refusal_names_the_permission_and_no_user(wire: WireS3, s3: Obje
         with pytest.raises(Misconfigured) as refused:
             await call(s3)
         assert refused.value.code is FailureCode.STORE_DENIED
-        assert refused.value.detail == f"s3:{permission} denied on photos/users/…"
+        assert refused.value.detail.startswith(f"s3:{permission} denied on photos/users/…")
 
 
 async def test_trouble_is_handed_back(wire: WireS3, s3: ObjectStore) -> None:
@@ -138,7 +138,7 @@ async def test_a_part_that_fails_ends_the_upload_and_leaves_no_parts(wire: WireS
     await s3.put(KEY, b"old")
     refused = error(403, "AccessDenied")
     wire.before = lambda asked: refused if asked.query.get("partNumber") == "2" else None
-    with pytest.raises(Misconfigured, match="s3:PutObject denied"):
+    with pytest.raises(Retryable, match="store_denied"):  # a small object may be put: it is not our rights
         await stream(s3, size=200 * MIB)
     assert wire.uploads == {}
     assert wire.objects[KEY][0] == b"old"

@@ -57,6 +57,7 @@ class FailureCode(StrEnum):
     DISCARDED = "discarded"
     STORE_UNAVAILABLE = "store_unavailable"
     STORE_DENIED = "store_denied"
+    STORE_FULL = "store_full"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     PROVIDER_BUSY = "provider_busy"
     PROVIDER_DENIED = "provider_denied"
@@ -158,6 +159,7 @@ CATALOGUE: Final[dict[FailureCode, Entry]] = {
     FailureCode.STORE_DENIED: Entry(
         Category.CONFIGURATION, Move.US, "Our photo store refuses us a permission that we need.", _WAIT
     ),
+    FailureCode.STORE_FULL: Entry(Category.CONFIGURATION, Move.US, "Our photo store has no room left.", _WAIT),
     FailureCode.PROVIDER_UNAVAILABLE: Entry(
         Category.SERVICE_ERROR, Move.PROVIDER, "The training provider does not answer.", _WAIT
     ),

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final, NewType
 
-from lifemask.contracts.ids import NAME_PATTERN, USER_PATTERN, UUID7_PATTERN
+from lifemask.contracts.ids import NAME_PATTERN, OWN_APP, USER_PATTERN, UUID7_PATTERN
 
 Key = NewType("Key", str)
 """Path of one object, folders separated by `/`, relative to the bucket."""
@@ -18,8 +18,17 @@ INCOMING: Final = "incoming/"
 USERS: Final = "users/"
 """Everything of all users."""
 
+QUARANTINE: Final = "quarantine/"
+"""Copies of the statements of refused runs."""
+
+DISPOSALS: Final = "disposals/"
+"""What was disposed of without belonging to a run."""
+
 SIGNED: Final = ".dsse.json"
 """How the name of a signed statement ends."""
+
+PROBE: Final = f"{OWN_APP}.probe"
+"""The user whom rights at the store are tried for. No app's: nobody has such an id."""
 
 _USER: Final = re.compile(USER_PATTERN)
 _UUID: Final = re.compile(UUID7_PATTERN)
@@ -52,6 +61,37 @@ def place(key: str) -> str:
     """As much of a key or prefix as may be shown: `users/acme.user-42/…` gives `users/…`."""
     first, slash, _ = key.partition("/")
     return f"{first}/…" if slash else first
+
+
+def probe(resource: str, name: str) -> Key:
+    """A key that a policy's `resource` covers (`users/*/runs/*/clean/*`), where nobody's object ever lies.
+
+    `name` keeps two probes apart that run at once.
+    """
+    made = list[str]()
+    for part in resource.split("/"):
+        own = PROBE if made == ["users"] else _checked(_OBJECT, name)
+        made.append(part.replace("*", own))
+    parts("/".join(made))
+    return Key("/".join(made))
+
+
+def probe_beside(key: Key) -> Key:
+    """A key that the same rights cover as `key`, in the probe's name: nobody's object lies there."""
+    parts(key)
+    folder, _, rest = key.partition("/")
+    _, slash, name = rest.partition("/")
+    return Key(f"{folder}/{PROBE}{slash}{name}")
+
+
+def every_run(rest: str) -> str:
+    """Of every run, what `rest` names (`clean/*`), as policies write it."""
+    return f"{USERS}*/runs/*/{rest}"
+
+
+def every_user(rest: str) -> str:
+    """Of every user, what `rest` names (`models/*`), as policies write it."""
+    return f"{USERS}*/{rest}"
 
 
 def incoming(app: str, user: str, upload: str, name: str) -> Key:

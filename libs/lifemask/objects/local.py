@@ -15,8 +15,6 @@ from lifemask.objects.port import CHUNK, ObjectInfo, ObjectMissing, ObjectTooLar
 
 _PASSING: Final = frozenset(
     {
-        errno.ENOSPC,
-        errno.EDQUOT,
         errno.EFBIG,
         errno.EIO,
         errno.EMFILE,
@@ -26,7 +24,8 @@ _PASSING: Final = frozenset(
         errno.ETIMEDOUT,
     }
 )
-"""The disk is full, broken or busy: the same call may succeed later."""
+"""The disk is broken or busy: the same call may succeed later."""
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _MISSING: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR})
 _DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -177,6 +176,8 @@ def translated(error: OSError, doing: str, key: str) -> Exception:
     """What an error of the operating system means to a caller of the store."""
     if error.errno in _PASSING:
         return Retryable(FailureCode.STORE_UNAVAILABLE)
+    if error.errno in _FULL:
+        return Misconfigured(FailureCode.STORE_FULL, "the disk of the objects directory is full: make room on it")
     where = f"the objects directory ({place(key)})" if key else "the objects directory"
     if error.errno in _DENIED:
         return Misconfigured(

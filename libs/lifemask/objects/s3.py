@@ -18,7 +18,8 @@ from lifemask.bus.outcomes import Misconfigured
 from lifemask.contracts import FailureCode
 from lifemask.objects.keys import Key, folder_of, parts
 from lifemask.objects.port import CHUNK, ObjectInfo, ObjectMissing, ObjectStore, ObjectTooLarge, ObjectWriter
-from lifemask.objects.s3_errors import code_of, translated
+from lifemask.objects.s3_errors import Denied, code_of, translated
+from lifemask.objects.s3_trial import DELETE, GET, LIST, PUT, Judge, Trial
 from lifemask.objects.s3_upload import Upload, put
 from lifemask.objects.targets import Expected, Target, headers_of
 
@@ -40,14 +41,23 @@ class S3Limits:
 @asynccontextmanager
 async def open_s3(bucket: str, limits: S3Limits | None = None) -> AsyncIterator[ObjectStore]:
     """The store in `bucket`. Asks it nothing yet. Raises Misconfigured when the `AWS_*` settings cannot be used."""
+    async with open_client(limits or S3Limits()) as client:
+        yield S3Objects(client, bucket)
+
+
+@asynccontextmanager
+async def open_client(limits: S3Limits, account: tuple[str, str] | None = None) -> AsyncIterator["S3Client"]:
+    """A client of the store that the `AWS_*` settings name. `account`: other credentials, access and secret key.
+
+    Raises Misconfigured as `open_s3`.
+    """
     async with AsyncExitStack() as stack:
         try:
-            client = await stack.enter_async_context(
-                aioboto3.Session().client("s3", config=_config(limits or S3Limits()))
-            )
+            session = aioboto3.Session(*account) if account else aioboto3.Session()
+            client = await stack.enter_async_context(session.client("s3", config=_config(limits)))
         except (BotoCoreError, ValueError) as error:
             raise Misconfigured(FailureCode.STORE_DENIED, f"the S3 settings cannot be used: {error}") from None
-        yield S3Objects(client, bucket)
+        yield client
 
 
 class S3Objects:
@@ -56,10 +66,12 @@ class S3Objects:
     def __init__(self, client: "S3Client", bucket: str) -> None:
         self._client = client
         self._bucket = bucket
+        self._judge = Judge(Trial(client, bucket))
 
     async def put(self, key: Key, data: bytes, *, create_only: bool = False) -> None:
         parts(key)
-        await put(self._client, self._bucket, key, data, create_only=create_only)
+        async with self._judged(PUT, key):
+            await put(self._client, self._bucket, key, data, create_only=create_only)
 
     @asynccontextmanager
     async def writing(self, key: Key, *, create_only: bool = False) -> AsyncIterator[ObjectWriter]:
@@ -68,6 +80,9 @@ class S3Objects:
         try:
             yield upload
             await upload.finish()
+        except Denied as refused:
+            await upload.abort()
+            raise await self._judge.judge(refused, key) from None
         except BaseException:
             await upload.abort()
             raise
@@ -90,7 +105,7 @@ class S3Objects:
     async def head(self, key: Key) -> ObjectInfo | None:
         parts(key)
         try:
-            with translated("s3:GetObject", self._bucket, key):
+            async with self._judged(GET, key):
                 found = await self._client.head_object(Bucket=self._bucket, Key=key)
         except ObjectMissing:
             await self._missing(key)
@@ -99,13 +114,13 @@ class S3Objects:
 
     async def delete(self, key: Key) -> None:
         parts(key)
-        with translated("s3:DeleteObject", self._bucket, key):
+        async with self._judged(DELETE, key):
             await self._client.delete_object(Bucket=self._bucket, Key=key)
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         folder_of(prefix)
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        with translated("s3:ListBucket", self._bucket, prefix):
+        with translated(LIST, self._bucket, prefix):
             async for page in pages:
                 for found in page.get("Contents", ()):
                     yield ObjectInfo(Key(found["Key"]), found["Size"], found["LastModified"])
@@ -114,7 +129,7 @@ class S3Objects:
         """A presigned PUT. It is signed here, by this machine's clock; the store is not asked."""
         parts(expected.key)
         headers = headers_of(expected)
-        with translated("s3:PutObject", self._bucket, expected.key):
+        with translated(PUT, self._bucket, expected.key):
             url = await self._client.generate_presigned_url(
                 "put_object",
                 Params={
@@ -133,13 +148,23 @@ class S3Objects:
     async def link(self, key: Key, lifetime: timedelta) -> str:
         """A presigned GET; likewise signed here. With credentials that expire, it ends when they do."""
         parts(key)
-        with translated("s3:GetObject", self._bucket, key):
+        with translated(GET, self._bucket, key):
             return await self._client.generate_presigned_url(
                 "get_object",
                 Params={"Bucket": self._bucket, "Key": key},
                 ExpiresIn=int(lifetime.total_seconds()),
                 HttpMethod="GET",
             )
+
+    @asynccontextmanager
+    async def _judged(self, permission: str, key: Key) -> AsyncIterator[None]:
+        """The calls inside need `permission`; a refusal of one object is told from one of all."""
+        try:
+            with translated(permission, self._bucket, key):
+                yield
+        except Denied as refused:
+            raise await self._judge.judge(refused, key) from None
+        self._judge.let_through(permission, key)
 
     async def _missing(self, key: Key) -> None:
         """Tells a missing object from a missing bucket: HEAD, having no body, answers both alike."""
@@ -152,7 +177,7 @@ class S3Objects:
         request: GetObjectRequestTypeDef = {"Bucket": self._bucket, "Key": key}
         if span:
             request["Range"] = span
-        with translated("s3:GetObject", self._bucket, key):
+        async with self._judged(GET, key):
             try:
                 found = await self._client.get_object(**request)
             except ClientError as error:

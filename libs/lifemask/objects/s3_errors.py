@@ -57,6 +57,14 @@ _FIXES: Final = {
 }
 
 
+class Denied(Misconfigured):
+    """The store answers 403 to a call that needs `permission`: for this one object, or for all that we ask."""
+
+    def __init__(self, permission: str, where: str) -> None:
+        super().__init__(FailureCode.STORE_DENIED, f"{permission} denied on {where}")
+        self.permission = permission
+
+
 @contextmanager
 def translated(permission: str, bucket: str, key: str) -> Iterator[None]:
     """The client's errors in the words of the port. `permission` is what the calls inside need: `s3:GetObject`."""
@@ -88,5 +96,5 @@ def _answer(error: ClientError, permission: str, where: str) -> Exception:
     if status == 404:
         return ObjectMissing("there is no such object")
     if status in {401, 403}:
-        return Misconfigured(FailureCode.STORE_DENIED, f"{permission} denied on {where}")
+        return Denied(permission, where)
     return Misconfigured(FailureCode.STORE_DENIED, f"{permission} on {where}: the store answers {status} {code}")
