@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 
 import httpx
 from tests.one_machine.waiting import is_running, until
+from tests.system.commands import REASON, revoke
 from tests.system.conftest import Apps, a_client, a_person, assert_sound
 from tests.system.history import History
 from tests.system.outside import Outside
 from tests.system.photos import good
 from tests.system.stack import SERVICES, Stack
+from tests.system.waiting import eventually
 
 
 @asynccontextmanager
@@ -65,6 +67,30 @@ async def test_after_a_kill_of_everything_the_runs_go_on_and_nothing_is_paid_twi
         history = await assert_sound(victim, outside)
         assert (paid(history, first), paid(history, second)) == (1, 1)
         assert len(await outside.mails(trained.email)) == 1
+
+
+async def test_a_revocation_goes_on_after_a_kill_of_everything(victim: Stack, apps: Apps) -> None:
+    """Killed while the hub deletes: asked for, the model blocked, nothing told."""
+    async with within(victim, apps) as (http, outside):
+        person = a_person(http)
+        run = await person.accepted(good(12))
+        model = (await person.ended(run, 40))["model"]["id"]
+        await outside.fault("delete_repo", "delay", seconds=20)
+        assert (await revoke(victim, model, "--yes", "--wait", "0"))[0] == 3
+
+        async def deleting() -> bool:
+            return await outside.faults_left() == []
+
+        await eventually(deleting)
+        await asyncio.to_thread(victim.kill_all)
+    async with within(victim, apps) as (http, outside):
+        assert (await http.get(person.path())).json()["model_status"] == "ready"
+        code, lines = await revoke(victim, model, reason="Somebody else's words.")
+        assert (code, lines[-1]["reason"]) == (0, REASON)
+        history = await assert_sound(victim, outside)
+        told = [fact for fact in history.facts if (fact.kind, fact.run) == ("model.revoked", run)]
+        assert len({fact.id for fact in told}) == 1
+        assert [mail["subject"] for mail in await outside.mails(person.email)][1:] == ["“Portrait” was withdrawn"]
 
 
 async def test_nothing_runs_on_after_a_kill_of_the_supervisor(victim: Stack, apps: Apps) -> None:

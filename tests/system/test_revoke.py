@@ -1,17 +1,13 @@
 """A model that went out is taken back by an operator, in the running system."""
 
-import asyncio
 import json
-import os
-import sys
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
-from typing import Any
 
 import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 from tests.system.app import Person
+from tests.system.commands import REASON, command, revoke
 from tests.system.conftest import Apps, a_person
 from tests.system.listener import Listener
 from tests.system.outside import Outside
@@ -19,26 +15,9 @@ from tests.system.photos import good
 from tests.system.reading import Sound
 from tests.system.stack import Stack
 
-from lifemask.cli.chosen import isolated
 from lifemask.contracts import new_id
 
 Told = Callable[[str], list[str]]
-REASON = "The photos were another person's."
-
-
-async def command(stack: Stack, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
-    """Exit code and JSON lines of `lifemask …` beside the running system."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "lifemask.cli.main", *arguments, "--json", "--data", str(stack.data)),
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=PIPE,
-        env=isolated(os.environ),
-    )
-    out, problem = await process.communicate()
-    assert process.returncode is not None
-    assert b"Traceback" not in problem, problem.decode()
-    return process.returncode, [json.loads(line) for line in out.splitlines()]
 
 
 @pytest.fixture
@@ -50,10 +29,6 @@ def told(listener: Listener, apps: Apps) -> Told:
         return [Webhook(apps.webhook_secret).verify(body, head)["type"] for body, head in hooks]
 
     return find
-
-
-async def revoke(stack: Stack, model: str, *more: str, reason: str = REASON) -> tuple[int, list[dict[str, Any]]]:
-    return await command(stack, "revoke", model, "--reason", reason, *more)
 
 
 async def test_a_revoked_model_is_gone_everywhere_and_everybody_knows(
