@@ -43,7 +43,7 @@ class RunCancelRequested(RunEvent):
 
 
 class RunStalled(RunEvent):
-    """A message of this run went to the dead letters: delayed, our side. Not terminal."""
+    """Delayed, our side: a message of this run went to the dead letters, or its stage is paused. Not terminal."""
 
     ce_type: ClassVar[str] = "lifemask.run.stalled.v1"
     topic: ClassVar[Topic] = Topic.RUNS

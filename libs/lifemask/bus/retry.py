@@ -3,8 +3,15 @@
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
+
+from opentelemetry import metrics
 
 from lifemask.bus.outcomes import Misconfigured
+
+_PAUSED: Final = metrics.get_meter("lifemask.bus").create_up_down_counter(
+    "lifemask.stage.paused", unit="{process}", description="Processes whose stage waits for a setting, by code"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ class Pause:
         if self.active and lane != self._probe:
             return timedelta(seconds=max(self._until - time.monotonic(), 0))
         delay = self._delay
-        self.reason = reason
+        self._say(reason)
         self._until = time.monotonic() + delay.total_seconds()
         self._delay = min(delay * 2, self._limits.pause_max)
         return delay
@@ -75,9 +82,22 @@ class Pause:
         self._probe = lane
         self._until = time.monotonic() + self._delay.total_seconds()
 
-    def got_through(self, lane: str) -> None:
-        """A lane's message was handled: if that lane is the probe, the configuration is right again."""
-        if lane != self._probe:
-            return
-        self.reason = self._probe = None
+    def got_through(self, lane: str) -> bool:
+        """A lane's message was handled; whether that ends the pause: if it is the probe, the configuration is right."""
+        if lane != self._probe or not self.active:
+            return False
+        self.end()
+        return True
+
+    def end(self) -> None:
+        """Nothing is held up any more."""
+        self._say(None)
+        self._probe = None
         self._delay = self._limits.pause
+
+    def _say(self, reason: Misconfigured | None) -> None:
+        if self.reason is not None:
+            _PAUSED.add(-1, {"code": self.reason.code.value})
+        if reason is not None:
+            _PAUSED.add(1, {"code": reason.code.value})
+        self.reason = reason

@@ -28,6 +28,7 @@ from lifemask.bus.retry import Limits, Pause
 from lifemask.bus.roles import schema_of
 from lifemask.bus.rows import Connection, Pool, Rows, Writer, session, transaction
 from lifemask.bus.signals import Signals
+from lifemask.bus.stalling import Stalling
 from lifemask.bus.timer import Cleaner, Timer
 from lifemask.bus.topics import require_topics
 from lifemask.bus.worker import Worker
@@ -174,7 +175,15 @@ class Service:
         )
         self.reporter = Reporter(bus.pool, bus.outbound, bus.signals, window, bus.keys)
         self.worker = Worker(
-            bus.pool, Calls(table, ports), bus.outbound, self.dead, limits, bus.signals, self.pause, Finisher(bus.pool)
+            bus.pool,
+            Calls(table, ports),
+            bus.outbound,
+            self.dead,
+            limits,
+            bus.signals,
+            self.pause,
+            Finisher(bus.pool),
+            Stalling(bus.pool, bus.outbound, bus.stage, bus.signals),
         )
         self.orders = Orders(bus.pool, bus.outbound, bus.stage, bus.signals, settings.deadline(bus.stage))
         self.ender = Ender(bus.pool, bus.outbound, bus.stage, bus.signals, settings.poll)

@@ -72,6 +72,7 @@ create table baton (
     cancel_requested_at timestamptz,
     passed_at timestamptz,
     passed_as text,
+    stalled_by text,
     needs text,
     primary key (user_id, run_id)
 );

@@ -25,6 +25,7 @@ from lifemask.bus.outcomes import Misconfigured, Outcome, Retryable, Unprocessab
 from lifemask.bus.retry import Limits, Pause, delay_after
 from lifemask.bus.rows import DATABASE_AWAY, Pool, transaction
 from lifemask.bus.signals import Signals
+from lifemask.bus.stalling import Stalling
 from lifemask.bus.turn import RunOver, Working, cause_of
 from lifemask.contracts import FailureCode
 from lifemask.runtime.logs import hashed
@@ -51,6 +52,7 @@ class Worker:
     signals: Signals
     pause: Pause
     finisher: Finisher
+    stalling: Stalling
     active: dict[str, tuple[Claimed, asyncio.Task[None]]] = field(default_factory=dict)
     broken: BaseException | None = None
     """What ended a lane's task against all rules; ends the process."""
@@ -118,6 +120,9 @@ class Worker:
         room = self.limits.lanes - len(self.active)
         if room <= 0:
             return []
+        if self.pause.active and self.pause.may_probe() and await self.stalling.nothing_waits():
+            self.pause.end()  # whoever met it is gone: the next message will show
+            log.info("stage_resumed", reason="nothing waits")
         async with self.pool.acquire() as connection:
             claimed = await lanes.claim(connection, room, self.limits.lease, control_only=self.pause.active)
             if self.pause.active and self.pause.may_probe() and len(claimed) < room:
@@ -211,7 +216,9 @@ class Worker:
                 delay = self.pause.start(problem, claimed.lane)
                 _mark(problem.code)
                 log.error("stage_paused", code=problem.code.value, detail=problem.detail, seconds=delay.total_seconds())
-                return await self._wait(claimed, message, delay)
+                waits = await self._wait(claimed, message, delay)
+                await self.stalling.tell(problem.code)
+                return waits
             case Unprocessable():
                 return await self._bury(claimed, message, problem.code, problem.detail, go_on=go_on)
             case Retryable() if not problem.counts:
@@ -237,7 +244,8 @@ class Worker:
                 here = await self.outbound.apply(connection, cause, outcomes)
         if not here:
             log.info("run_events_dropped", type=message.type)
-        self.pause.got_through(claimed.lane)
+        if self.pause.got_through(claimed.lane):
+            log.info("stage_resumed")
         if outcomes:
             self.signals.stored()
         if isinstance(left, Message):
