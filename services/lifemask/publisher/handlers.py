@@ -198,7 +198,7 @@ async def _remove(publication: Publication, store: ModelStore, hub: Hub) -> None
 async def _find_difference(publication: Publication, trained: Trained, store: ModelStore, hub: Hub) -> Failure | None:
     """What is published must be what was trained, byte for byte, wherever it is."""
     found = [await store.read_back(publication)]
-    if publication.repo is not None:
+    if found == [trained.weights] and publication.repo is not None:
         found.append(await hub.read_back(publication))
     if all(digest == trained.weights for digest in found):
         return None

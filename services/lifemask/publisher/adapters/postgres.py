@@ -18,6 +18,7 @@ from lifemask.publisher.domain import (
     State,
     Withdrawing,
     Withdrawn,
+    model_of,
 )
 
 _INTENDED = """
@@ -91,8 +92,9 @@ def _statement(row: object) -> tuple[Any, ...]:
 
 
 def _known(row: asyncpg.Record) -> Known:
-    publication = Publication(
-        row["user_id"], row["run_id"], row["model_id"], row["place"], row["repo"], row["hub_commit"]
-    )
+    """Model and repository are named after the run, whatever the row says: what is removed is never another's."""
+    user_id, run_id, model_id = row["user_id"], row["run_id"], model_of(row["user_id"], row["run_id"])
+    repo = row["repo"] and row["repo"][: -len(model_id)] + model_id
+    publication = Publication(user_id, run_id, model_id, row["place"], repo, row["hub_commit"])
     revocation = Revocation(row["revoked_because"], row["revoked_by"]) if row["revoked_by"] else None
     return Known(publication, State(row["state"]), revocation)
