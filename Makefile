@@ -4,10 +4,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check fmt schemas lock bench kafka s3 test-real clean
+.PHONY: help setup demo up test check fmt schemas lock bench kafka s3 test-real test-attacks clean
 
 help: ## print this help
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## build .venv with everything pinned in requirements.lock
 
@@ -43,6 +43,7 @@ check: $(READY) ## lint, types, import rules, fresh schemas, no breaking event: 
 	@$(BIN)/mypy
 	@$(BIN)/python -m tools.schemas --check
 	@$(BIN)/python -m tools.compatibility
+	@$(BIN)/python -m tools.shipped
 
 fmt: $(READY) ## format the code and mend what can be mended
 	@$(BIN)/ruff format .
@@ -73,6 +74,9 @@ test-real: $(READY) ## run the tests that need real Kafka (three nodes) and S3
 	@$(BIN)/python -m tools.kafka --fetch
 	@$(BIN)/python -m tools.s3 --fetch
 	@$(BIN)/python -m pytest -m real -q $(ARGS)
+
+test-attacks: $(READY) ## play attacks on a whole system, then again with the gate taken away that stops each
+	@$(BIN)/python -m pytest -m attacks -q tests/attacks $(ARGS)
 
 clean: ## remove everything that make built (not ./.lifemask)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov dist build

@@ -176,7 +176,9 @@ class House:
 def _is_for(path: str, user: str, run: str) -> bool:
     """Whether an archive's address is that of the run: the token says it in plain text."""
     token = path.rpartition("/")[2].partition(".")[0]
-    return f"users/{user}/runs/{run}/" in base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode(errors="replace")
+    return f"users/{user}/runs/{run}/" in base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode(
+        errors="replace"
+    )
 
 
 @asynccontextmanager

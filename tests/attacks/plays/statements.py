@@ -47,7 +47,7 @@ async def _(scene: Scene) -> None:
     BOOK,
     "another user's whole run replayed",
     at="trainer",
-    gates=("chain before paying",),
+    gates=("chain before paying", "owner of the run"),
     link="owner is another user",
     won=was_paid,
 )

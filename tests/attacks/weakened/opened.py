@@ -79,7 +79,7 @@ def _open_signers() -> None:
     from lifemask.custody import reading
     from lifemask.custody import verify as verifying
 
-    verify, check = verifying.verify, verifying.check_signer
+    verify, check, owns = verifying.verify, verifying.check_signer, verifying.check_owner
 
     def known(step: Any, digest: str, place: Any, *more: Any, **named: Any) -> Any:
         _USER.set(place.user)
@@ -89,6 +89,12 @@ def _open_signers() -> None:
         if not is_open("statement signature", _USER.get()):
             check(kind, sealed, keys, at)
 
+    def owner(found: Any, place: Any) -> None:
+        if not is_open("owner of the run", place.user):
+            owns(found, place)
+
+    reading.check_owner = owner
+    verifying.check_owner = owner
     reading.verify = known  # type: ignore[assignment]
     verifying.check_signer = signer
 
@@ -142,10 +148,17 @@ def _open_trainer() -> None:
     from lifemask.contracts import RunRequest
     from lifemask.custody.contents import ARCHIVE
     from lifemask.objects import keys
+    from lifemask.trainer.adapters import custody
+    from lifemask.trainer.adapters.addresses import TokenAddresses
     from lifemask.trainer.adapters.custody import CustodyChain
+    from lifemask.trainer.adapters.postgres import PostgresAttempts
+    from lifemask.trainer.handlers import starting
     from lifemask.trainer.ports import Dataset
 
-    prove, hashed = CustodyChain._prove, CustodyChain._hash
+    prove, hashed, seal = CustodyChain._prove, CustodyChain._hash, CustodyChain._seal_weights
+    plan, leads_to, of_run = starting.new_attempt, TokenAddresses.leads_to, PostgresAttempts.of_run
+    foreign = custody.is_of_another_archive
+    rows: dict[Any, Any] = {}
 
     async def unproven(self: Any, event: Any, seen: Any) -> Dataset:
         user, run = event.user_id, event.run_id
@@ -156,10 +169,35 @@ def _open_trainer() -> None:
         digest, size = await hashed(self, key)
         return Dataset(event.statement, key, digest, size, request.trigger_word)
 
+    async def reading(self: Any, user_id: str, run_id: str) -> Any:
+        found = await of_run(self, user_id, run_id)
+        rows.update((one.id, one) for one in found)
+        return found
+
+    def planned(mine: Any, **about: Any) -> Any:
+        row = rows.get(mine)
+        return row if row and is_open("attempt as sealed", mine.user_id) else plan(mine, **about)
+
+    def leads(self: Any, path: str, attempt: Any) -> bool:
+        gates = ("attempt as sealed", "training of this archive")
+        return any(is_open(gate, attempt.user_id) for gate in gates) or leads_to(self, path, attempt)
+
+    async def sealing(self: Any, attempt: Any, *more: Any, **named: Any) -> Any:
+        _USER.set(attempt.id.user_id)
+        return await seal(self, attempt, *more, **named)
+
+    def unnamed(captions: Any, images: Any) -> bool:
+        return not is_open("names that come back", _USER.get()) and foreign(captions, images)
+
     async def unhashed(self: Any, key: Any) -> tuple[str, int]:
         digest, size = await hashed(self, key)
         return (AnyText(digest), AnyNumber(size)) if is_open("archive before paying", _user_in(key)) else (digest, size)
 
+    starting.new_attempt = planned
+    TokenAddresses.leads_to = leads  # type: ignore[method-assign]
+    custody.is_of_another_archive = unnamed
+    CustodyChain._seal_weights = sealing  # type: ignore[method-assign]
+    PostgresAttempts.of_run = reading  # type: ignore[method-assign]
     CustodyChain._prove = unproven  # type: ignore[method-assign]
     CustodyChain._hash = unhashed  # type: ignore[method-assign]
 
@@ -176,8 +214,7 @@ def _open_publisher() -> None:
 
     def reading(before: Any) -> Any:
         async def read(self: Any, publication: Any) -> Any:
-            found = await before(self, publication)
-            return AnyText(found) if found and is_open("read back", publication.user_id) else found
+            return AnyText() if is_open("read back", publication.user_id) else await before(self, publication)
 
         return read
 
@@ -191,6 +228,7 @@ def _open_ingest() -> None:
     from lifemask.ingest.adapters.targets import StoredTargets
     from lifemask.ingest.domain.archives import Sluice
     from lifemask.ingest.http import runs
+    from lifemask.ingest.ports import NotAsAnnounced, SlotTaken
 
     sealed, restart, incoming = Sluice.is_sealed.fget, runs.restart, store._incoming
     app_of, take = gate.app_of, StoredTargets.take
@@ -211,7 +249,11 @@ def _open_ingest() -> None:
         if not is_open("one file per target", f"{app}.{user}"):
             return await take(self, promised, chunks)
         data = b"".join([chunk async for chunk in chunks])
-        return await self._objects.put(f"users/{app}.{user}/runs/{run}/original/{photo}", data)
+        try:
+            await take(self, promised, _once(data))
+        except (SlotTaken, NotAsAnnounced):
+            await self._objects.put(f"users/{app}.{user}/runs/{run}/original/{photo}", data)
+        return None
 
     Sluice.is_sealed = property(is_sealed)  # type: ignore[assignment]
     runs.restart = restarting
@@ -220,3 +262,5 @@ def _open_ingest() -> None:
     gate.app_of = lambda user: "other" if is_open("own users only", user) else app_of(user)
 
 
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
