@@ -16,15 +16,15 @@ from typing import Final
 from bench.row import Row, show
 from tools.servers import CannotRun
 
-ALL: Final = ("validate", "archive", "events", "neighbours", "whole_run", "cold_start", "stored", "real")
-MORE: Final = ("crowd",)
-"""Modules of this folder, each with a `main` that returns rows; `crowd` takes four minutes: only when named."""
+ALL: Final = ("validate", "archive", "events", "neighbours", "whole_run", "custody", "cold_start", "stored", "real")
+MORE: Final = ("crowd", "audit")
+"""Modules of this folder, each with a `main` that returns rows; `crowd` and `audit` take minutes: only when named."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Lifemask against floors.")
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"any of: {', '.join(ALL + MORE)} (default: all but the last)"
+        "names", nargs="*", metavar="NAME", help=f"any of: {', '.join(ALL + MORE)} (default: all but the last two)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON line per figure, with all details")
     options = parser.parse_args()
