@@ -6,5 +6,6 @@ from lifemask.custody.links import Link
 from lifemask.custody.reading import Reader, Recorded
 from lifemask.custody.refusing import Refusals, refusing
 from lifemask.custody.requests import sealed_request
+from lifemask.custody.rows import RowCodes
 
-__all__ = ["Chain", "CustodyBroken", "Link", "Reader", "Recorded", "Refusals", "refusing", "sealed_request"]
+__all__ = ["Chain", "CustodyBroken", "Link", "Reader", "Recorded", "Refusals", "RowCodes", "refusing", "sealed_request"]

@@ -30,6 +30,7 @@ from lifemask.image_validator.domain.album import (
     appraise,
     changed,
     compare,
+    contradicts,
     gone,
     is_judged,
     matches,
@@ -89,6 +90,9 @@ async def decide_on_set(
     if len(sealed) > quota.most:
         return [_refused(event, len(sealed), quota)]
     album = await photos.of_run(event.user_id, event.run_id)
+    for one in sealed:
+        if contradicts(known_one := album.photos.get(one.photo_id), one, policy):
+            return [_failed(event, _differs(one, known_one.original if known_one else None))]
     missing = [one for one in sealed if not is_judged(album.photos.get(one.photo_id), one, policy)]
     made_good = await _make_good(event, missing, album, gallery=gallery, imaging=imaging, policy=policy, turn=turn)
     if isinstance(made_good, Failure):

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from lifemask.bus.service import Service, open_bus
 from lifemask.contracts import Stage
-from lifemask.custody import Chain, Refusals, refusing
+from lifemask.custody import Chain, Refusals, RowCodes, refusing
 from lifemask.image_validator.adapters import heic
 from lifemask.image_validator.adapters.custody import CustodyChain
 from lifemask.image_validator.adapters.imaging import open_imaging
-from lifemask.image_validator.adapters.postgres import PostgresPhotos, write_row
+from lifemask.image_validator.adapters.postgres import PostgresPhotos
 from lifemask.image_validator.adapters.store import StoredGallery
 from lifemask.image_validator.handlers import HANDLERS, close_run
 from lifemask.image_validator.settings import ImageValidatorSettings
@@ -27,14 +27,15 @@ async def image_validator(settings: ImageValidatorSettings) -> AsyncIterator[Ser
             open_bus("image-validator", Stage.VALIDATE, settings) as bus,
         ):
             chain = Chain(objects, bus.signer, bus.trust)
+            photos = PostgresPhotos(bus.rows, RowCodes(bus.signer))
             yield bus.serve(
                 refusing(HANDLERS, Refusals(objects, chain)),
                 chain=CustodyChain(objects, chain),
                 gallery=StoredGallery(objects, policy),
                 imaging=imaging,
-                photos=PostgresPhotos(bus.rows),
+                photos=photos,
                 policy=policy,
                 quota=settings.quota,
-                writer=write_row,
+                writer=photos.write,
                 on_end=close_run,
             )

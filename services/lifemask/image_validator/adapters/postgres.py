@@ -1,34 +1,40 @@
 """The rows of the photos, under row-level security."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import asyncpg
+import structlog
 
 from lifemask.bus.rows import Connection, Rows
 from lifemask.contracts import RunId, UserId, Verdict
-from lifemask.image_validator.domain.album import Album, Clean, Decided, Photo
+from lifemask.custody import RowCodes
+from lifemask.image_validator.domain.album import Album, Clean, Decided, Photo, gone
 from lifemask.image_validator.domain.photo import Kind, Measured
+
+log = structlog.get_logger()
 
 _LIKENESS_BYTES = 32
 
 _KEEP = """
 insert into photo (user_id, run_id, photo_id, place, measured, faults, original, likeness, clean, clean_bytes,
-                   similar_to, bound, told, removed)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                   similar_to, bound, told, removed, code)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 on conflict (user_id, run_id, photo_id) do update
 set place = excluded.place, measured = excluded.measured, faults = excluded.faults, original = excluded.original,
     likeness = excluded.likeness, clean = excluded.clean, clean_bytes = excluded.clean_bytes,
-    similar_to = excluded.similar_to, bound = excluded.bound, told = excluded.told, removed = excluded.removed
+    similar_to = excluded.similar_to, bound = excluded.bound, told = excluded.told, removed = excluded.removed,
+    code = excluded.code
 """
 _DECIDED = "insert into decided (user_id, run_id) values ($1, $2) on conflict do nothing"
 
 
 class PostgresPhotos:
-    """Reads the rows that `write_row` stores."""
+    """Reads and writes the rows. One that was written or changed by somebody else counts as not judged."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, codes: RowCodes) -> None:
         self._rows = rows
+        self._codes = codes
 
     async def of_run(self, user_id: UserId, run_id: RunId) -> Album:
         async with self._rows.reading(user_id) as connection:
@@ -36,18 +42,43 @@ class PostgresPhotos:
             decided = await connection.fetchval(
                 "select exists (select from decided where user_id = $1 and run_id = $2)", user_id, run_id
             )
-        return Album({row["photo_id"]: _photo(row) for row in rows}, bool(decided))
+        return Album({row["photo_id"]: self._believed(row) for row in rows}, bool(decided))
+
+    async def write(self, connection: Connection, row: object) -> None:
+        """Stores a row of the domain inside the finishing transaction."""
+        match row:
+            case Photo():
+                await connection.execute(_KEEP, *_values(row), self._codes.of(*_judgement(row)))
+            case Decided(user_id=user_id, run_id=run_id):
+                await connection.execute(_DECIDED, user_id, run_id)
+            case _:
+                raise TypeError(f"no such row: {type(row).__name__}")
+
+    def _believed(self, row: asyncpg.Record) -> Photo:
+        photo = _photo(row)
+        if self._codes.holds(row["code"], *_judgement(photo)):
+            return photo
+        log.error("row_changed", run=photo.run_id, photo=photo.photo_id)
+        unknown = gone(photo.user_id, photo.run_id, photo.photo_id, photo.place)
+        return replace(unknown, faults=(Verdict.UNREADABLE,), bound=False, told=True, removed=False)
 
 
-async def write_row(connection: Connection, row: object) -> None:
-    """Stores a row of the domain inside the finishing transaction."""
-    match row:
-        case Photo():
-            await connection.execute(_KEEP, *_values(row))
-        case Decided(user_id=user_id, run_id=run_id):
-            await connection.execute(_DECIDED, user_id, run_id)
-        case _:
-            raise TypeError(f"no such row: {type(row).__name__}")
+def _judgement(photo: Photo) -> tuple[str | int | list[str] | None, ...]:
+    """What later steps are told, in the order of the code."""
+    clean = photo.clean
+    return (
+        "photo",
+        photo.user_id,
+        photo.run_id,
+        photo.photo_id,
+        [verdict.value for verdict in photo.faults],
+        photo.original,
+        clean.sha256 if clean else None,
+        clean.bytes if clean else None,
+        photo.similar_to,
+        photo.bound,
+        photo.removed,
+    )
 
 
 def _values(photo: Photo) -> tuple[object, ...]:

@@ -135,6 +135,13 @@ def is_judged(photo: Photo | None, sealed: SealedPhoto, policy: Policy) -> bool:
     return matches(photo.original, sealed, policy)
 
 
+def contradicts(photo: Photo | None, sealed: SealedPhoto, policy: Policy) -> bool:
+    """Whether other bytes than the sealed ones were judged under this id: no photo ever gets other bytes."""
+    if photo is None or photo.removed or not photo.bound:
+        return False
+    return not matches(photo.original, sealed, policy)
+
+
 def matches(original: str | None, sealed: SealedPhoto, policy: Policy) -> bool:
     """Whether a digest is that of the sealed original. One above the byte limit is not read to its end."""
     return original == sealed.sha256 or (original is None and sealed.bytes > policy.max_bytes)

@@ -27,6 +27,7 @@ def upgrade() -> None:
             bound boolean not null,
             told boolean not null,
             removed boolean not null,
+            code bytea not null,
             judged_at timestamptz not null default now(),
             primary key (user_id, run_id, photo_id),
             foreign key (user_id, run_id, similar_to) references photo (user_id, run_id, photo_id)
