@@ -141,6 +141,13 @@ def test_objects_are_explained_by_their_run(key: str, row: Row, is_explained: bo
     assert all(one.bytes == 10 for one in found)
 
 
+def test_evidence_of_a_failed_run_is_held_for_as_long_as_ingest_holds_it() -> None:
+    rows = {(ANN, RUN): run(ended_as=RunFailed.ce_type)}
+    found = replace(with_rows(runs=rows), store=stored(f"users/{ANN}/runs/{RUN}/archive/1.zip"))
+    assert [one.kind for one in explain(found, PRICE)].count("objects") == 1
+    assert [one.kind for one in explain(found, PRICE, timedelta(days=4))].count("objects") == 0
+
+
 def test_old_uploads_that_no_run_took_over_are_listed() -> None:
     store = stored("incoming/acme/ann/u1/p.jpg", "incoming/acme/ann/u1/q.jpg", at=NOW - timedelta(days=9))
     [found] = [one for one in explain(replace(everything(), store=store), PRICE) if one.kind == "objects"]

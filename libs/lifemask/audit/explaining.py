@@ -44,8 +44,8 @@ class Unexplained:
         return fields
 
 
-def explain(inventory: Inventory, price_per_second: Decimal) -> list[Unexplained]:
-    """Everything that is not explained, in a stable order."""
+def explain(inventory: Inventory, price_per_second: Decimal, evidence: timedelta = timedelta(0)) -> list[Unexplained]:
+    """Everything that is not explained, in a stable order. `evidence`: how long the objects of failed runs are held."""
     found = [
         *_models(inventory),
         *_runs(inventory),
@@ -53,7 +53,7 @@ def explain(inventory: Inventory, price_per_second: Decimal) -> list[Unexplained
         *_versions(inventory),
         *_repos(inventory),
         *_places(inventory),
-        *_folders(inventory),
+        *_folders(inventory, evidence),
         *_other_objects(inventory),
     ]
     return sorted(found, key=lambda one: (one.kind, one.name))
@@ -152,7 +152,7 @@ def _places(all_: Inventory) -> Iterator[Unexplained]:
             yield Unexplained("model in the store", name, why, heap.bytes)
 
 
-def _folders(all_: Inventory) -> Iterator[Unexplained]:
+def _folders(all_: Inventory, evidence: timedelta) -> Iterator[Unexplained]:
     """Objects of runs."""
     for (user, run, folder), heap in all_.store.folders.items():
         row = all_.rows.runs.get((user, run))
@@ -161,7 +161,8 @@ def _folders(all_: Inventory) -> Iterator[Unexplained]:
             yield _heap(name, "there is no such run", heap)
         elif folder in _TEMPORARY:
             ended = row["ended_at"]
-            if row["over"] and ended and _is_old(ended, all_.rows.now, _TEMPORARY[folder]):
+            held = evidence if row["ended_as"] == RunFailed.ce_type else timedelta(0)
+            if row["over"] and ended and _is_old(ended, all_.rows.now, _TEMPORARY[folder] + held):
                 yield _heap(name, f"the run is over since {ended:%Y-%m-%d %H:%M}; it should be gone", heap)
         elif folder not in _LASTING:
             yield _heap(name, "nothing of ours writes there", heap)

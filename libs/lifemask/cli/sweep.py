@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
 
@@ -54,7 +55,7 @@ async def sweep_all(out: Out, installation: Installation, *, root: str | None, n
             raise Missing(f"{problem.what} cannot be read: {problem.why}.", "A sweep reads everything.") from None
         except (Misconfigured, Retryable) as problem:
             raise Missing(f"The store cannot be read: {problem}.", "Check LIFEMASK_OBJECTS.") from None
-    found = explain(inventory, _price())
+    found = explain(inventory, _number("LIFEMASK_PRICE_PER_SECOND", _PRICE), _evidence())
     for one in found:
         out.fact("unexplained", **one.as_fields())
     out.fact(
@@ -99,12 +100,17 @@ async def sweep_regularly(
             out.problem(problem.what, problem.next_step)
 
 
-def _price() -> Decimal:
+def _evidence() -> timedelta:
+    """How long ingest holds the objects of runs that custody has refused."""
+    return timedelta(hours=float(_number("LIFEMASK_EVIDENCE_HOURS", "0")))
+
+
+def _number(variable: str, default: str) -> Decimal:
     try:
-        return Decimal(os.environ.get("LIFEMASK_PRICE_PER_SECOND") or _PRICE)
+        return Decimal(os.environ.get(variable) or default)
     except InvalidOperation:
         raise Missing(
-            "LIFEMASK_PRICE_PER_SECOND is no number.", f"Set it to US dollars a second, like {_PRICE}."
+            f"{variable} is no number.", f"Set it as the services have it; by default it is {default}."
         ) from None
 
 
