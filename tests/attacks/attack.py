@@ -1,4 +1,4 @@
-"""What an attack is: whom it strikes and when, which gates stand in its way, and how one sees that it came to nothing."""
+"""What an attack is: whom it strikes and when, which gates stand in its way, and how one sees what came of it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field

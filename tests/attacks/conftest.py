@@ -3,12 +3,14 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 import pytest_asyncio
+from tests.attacks.attack import Attack
 from tests.attacks.book import BOOK
 from tests.attacks.campaign import Results, a_donor, play
-from tests.attacks.house import House, a_house
+from tests.attacks.house import OPERATOR, House, a_house
 from tests.system.conftest import Apps, folder, listener, settings
 from tests.system.conftest import apps as apps_without_keys
 from tests.system.stack import Stack
@@ -39,7 +41,7 @@ def apps(apps_without_keys: Apps) -> Apps:
 
 def _running(folder: Path, settings: dict[str, str]) -> Iterator[Stack]:
     folder.mkdir()
-    stack = Stack(folder, settings)
+    stack = Stack(folder, {**settings, "LIFEMASK_OPERATOR_MAIL": OPERATOR, "LIFEMASK_OPERATOR_GATHER": "1"})
     try:
         stack.start()
         yield stack
@@ -80,7 +82,7 @@ async def weak_house(weakened: Stack, apps: Apps, opened: Path) -> AsyncIterator
 def _chosen(request: pytest.FixtureRequest, test: str) -> set[str]:
     """Only the attacks whose tests were asked for are played."""
     return {
-        item.callspec.params["one"].name
+        cast("Attack", item.callspec.params["one"]).name
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.originalname == test and hasattr(item, "callspec")
     }

@@ -1,6 +1,5 @@
 """A running system under attack: what an attacker can reach of it, and what shows whether the attack did anything."""
 
-import asyncio
 import base64
 import json
 import os
@@ -34,6 +33,7 @@ BEFORE: Final = {"packager": "image_validator", "trainer": "packager", "publishe
 """From whom a service gets a run."""
 BUSY: Final = "busy provider"
 """Not a service: each paid call is answered with 429, so that every run's attempt lies in its row and waits."""
+OPERATOR: Final = "operator@example.com"
 YESTERDAY: Final = timedelta(days=1)
 
 
@@ -121,7 +121,8 @@ class House:
 
     async def put_off(self, user: str, run: str) -> None:
         """Waits until the provider has put the run's paid call off."""
-        query = "select statement is not null and state = 'intended' from trainer.attempt where user_id = $1 and run_id = $2"
+        query = """select statement is not null and state = 'intended' from trainer.attempt
+                   where user_id = $1 and run_id = $2"""
 
         async def is_waiting() -> bool:
             return bool(await self.rows.fetchval(query, user, run))
@@ -139,16 +140,8 @@ class House:
         """Service, reason and type of every refused record of a user."""
         found = []
         for name in SERVICES:
-            for row in await self.rows.fetch(f"select reason, type from {name}.security where user_id = $1", user):
-                found.append((name, row["reason"], row["type"]))
-        return found
-
-    async def inboxes(self, user: str) -> list[tuple[str, str]]:
-        """Service and type of every record of a user that was let in from Kafka."""
-        found = []
-        for name in SERVICES:
-            rows = await self.rows.fetch(f"select type from {name}.inbox where split_part(lane, '/', 1) = $1", user)
-            found += [(name, row["type"]) for row in rows]
+            rows = await self.rows.fetch(f"select reason, type from {name}.security where user_id = $1", user)
+            found += [(name, row["reason"], row["type"]) for row in rows]
         return found
 
     def log(self, service: str) -> list[dict[str, Any]]:

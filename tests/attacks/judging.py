@@ -1,6 +1,7 @@
 """Whether an attack came to nothing: no bill, no model, the right ones told."""
 
 from tests.attacks.attack import Attack, Scene
+from tests.attacks.house import OPERATOR
 from tests.system.waiting import eventually
 
 
@@ -28,11 +29,16 @@ async def _assert_refused(one: Attack, scene: Scene) -> None:
     assert await eventually(lambda: _told(scene))
     if any(attempt["code"] == "custody_broken" for attempt in view["attempts"]):
         _assert_on_record(scene)
+        await eventually(lambda: _operator_knows(scene), 30)
 
 
 async def _told(scene: Scene) -> bool:
     mails = await scene.house.outside.mails(scene.person.email)
     return len([mail for mail in mails if scene.view["next_step"] in mail["text"]]) == 1
+
+
+async def _operator_knows(scene: Scene) -> bool:
+    return any(scene.run in mail["text"] for mail in await scene.house.outside.mails(OPERATOR))
 
 
 async def _gone(scene: Scene) -> bool:

@@ -35,18 +35,20 @@ def same_size(data: bytes, size: int) -> bytes:
     return data + bytes(size - len(data))
 
 
-def swap_photo(scene: Scene, kind: str) -> None:
-    """The donor's smallest photo of a kind in the place of the victim's largest, of the same size."""
+def swap_photo(scene: Scene, kind: str) -> str:
+    """The donor's smallest photo of a kind in the place of the victim's largest, of the same size. The photo's id."""
     mine = max((folder(scene) / kind).iterdir(), key=lambda path: path.stat().st_size)
     other = min((donors(scene) / kind).iterdir(), key=lambda path: path.stat().st_size)
     put_over(mine, swapped := same_size(other.read_bytes(), mine.stat().st_size))
     scene.notes["swapped"] = swapped
+    return mine.stem
 
 
-def swap_original(scene: Scene) -> None:
-    """Any original of the donor's in the place of one of the victim's: what matters is which bytes are there."""
-    mine, other = (sorted((place / "original").iterdir())[0] for place in (folder(scene), donors(scene)))
+def swap_original(scene: Scene) -> str:
+    """An original of the donor's in the place of one of the victim's. The photo's id."""
+    mine, other = (min((place / "original").iterdir()) for place in (folder(scene), donors(scene)))
     put_over(mine, other.read_bytes())
+    return mine.name
 
 
 def rewrite(scene: Scene, change: Callable[[Members], Members]) -> None:

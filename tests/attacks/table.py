@@ -31,7 +31,8 @@ DEFENCES: Final = {
     "names that come back": "captions that bear another run's names are refused",
     "weights before publishing": "the weights are hashed while they are copied, against the weights statement",
     "read back": "store and hub are read back before anything is announced",
-    "row as signed": "the row carries its service's signature; one that does not hold is not believed",
+    "row as written": "the row carries a code that only its service can make; without it the photo counts as not "
+    "judged, and is judged anew from the sealed original",
 }
 """What each gate does, by the name under which the control arm takes it away."""
 

@@ -1,30 +1,27 @@
 """Every type of event, written to Kafka by somebody who may write there and holds no key that may."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from importlib import import_module
 
 from tests.attacks.attack import Attack, Scene, attack
+from tests.attacks.house import OPERATOR
 from tests.system.photos import good
 from tests.system.stack import SERVICES
 from tests.system.waiting import eventually
 
 from lifemask.bus.inbound import identity
-from lifemask.contracts import EVENTS, Event, PhotosUploaded, Record, RunCancelRequested, new_id, pack, split_version
+from lifemask.contracts import EVENTS, Event, PhotosUploaded, Record, new_id, pack, split_version
 from lifemask.contracts.signing import Signer, sign
 from lifemask.keys.holders import HOLDERS
 
 BOOK: list[Attack] = []
-SEEN_BY_ALL_STAGES = {split_version(RunCancelRequested.ce_type)[0]}
 
 
 def forged(scene: Scene, user: str, run: str) -> list[Record]:
     """Each type of event three times: unsigned, by a key that nobody knows, and by a service that may not."""
-    records = []
-    for kind in EVENTS:
-        for signer in (None, lambda: Signer.generate("ingest"), lambda: wrong(scene, kind)):  # noqa: B023 - used at once
-            records.append(_record(kind, user, run, signer() if signer else None))
-    return records
+    stranger = Signer.generate("ingest")
+    return [_record(kind, user, run, signer) for kind in EVENTS for signer in (None, stranger, wrong(scene, kind))]
 
 
 def wrong(scene: Scene, kind: type[Event]) -> Signer:
@@ -58,7 +55,7 @@ def _identity(record: Record) -> str:
 
 
 async def _all_refused(scene: Scene) -> bool:
-    found = {name: 0 for name in SERVICES}
+    found = dict.fromkeys(SERVICES, 0)
     for service, _, _ in await scene.house.refusals(scene.user):
         found[service] += 1
     stopped = {"trainer"} if scene.notes.get("live") else set()
@@ -84,6 +81,13 @@ async def none_was_let_in(scene: Scene) -> None:
         "key not allowed",
     }
     assert any(line.get("event") == "security" for line in scene.house.log("trainer"))
+    await eventually(lambda: _operator_knows(scene), 30)
+
+
+async def _operator_knows(scene: Scene) -> bool:
+    """One mail for all of it, with the reasons."""
+    mails = await scene.house.outside.mails(OPERATOR)
+    return any("key not allowed" in mail["text"] for mail in mails)
 
 
 async def nothing_began(scene: Scene) -> None:
@@ -112,8 +116,8 @@ async def they_were_let_in(scene: Scene) -> None:
     await eventually(lambda: _covers(found, heard), 40)
 
 
-async def _covers(found: Callable[[], object], heard: set[str]) -> bool:
-    types = await found()  # type: ignore[misc]  # an async function
+async def _covers(found: Callable[[], Awaitable[set[str]]], heard: set[str]) -> bool:
+    types = await found()
     return {split_version(kind)[0] for kind in types} >= heard
 
 

@@ -102,7 +102,8 @@ async def slow_commit(scene: Scene) -> None:
 
 async def _sent(scene: Scene) -> int:
     """How often a file was sent to the hub."""
-    return sum((await scene.house.outside.ledger())["calls"].get("lfs_put", {}).values())
+    calls: dict[str, int] = (await scene.house.outside.ledger())["calls"].get("lfs_put", {})
+    return sum(calls.values())
 
 
 @attack(
@@ -117,7 +118,7 @@ async def _sent(scene: Scene) -> int:
 )
 async def _(scene: Scene) -> None:
     async def is_sent() -> bool:
-        return await _sent(scene) > scene.notes["before"]
+        return await _sent(scene) > int(scene.notes["before"])
 
     await eventually(is_sent, 40)
     for place in (scene.house.objects / "users" / scene.user / "models").rglob("lora.safetensors"):

@@ -1,11 +1,12 @@
-"""Rows changed by hand at each stage, by somebody who can write to the database; where it says so, to the bucket too."""
+"""Rows changed by hand at each stage, by somebody who can write to the database; and, where it says so, the bucket."""
 
+import hashlib
 import json
 
 from tests.attacks.attack import Attack, Scene, attack
 from tests.attacks.house import BUSY
-from tests.attacks.plays.objects import is_ready, the_training, was_paid
-from tests.attacks.swaps import folder
+from tests.attacks.plays.objects import is_ready, the_training, trained_on_the_swapped, was_paid
+from tests.attacks.swaps import folder, swap_original, swap_photo
 from tests.system.photos import good
 from tests.system.waiting import eventually
 
@@ -67,24 +68,78 @@ async def _(scene: Scene) -> None:
     )
 
 
+async def own_photos_alone(scene: Scene) -> None:
+    """The photo was judged anew from its original, so the model is of the victim's own photos."""
+    (training,) = await scene.house.trainings(scene.user, scene.run)
+    assert scene.notes["digest"] not in {member["sha256"] for member in training["archive"]["members"]}
+    assert any(line.get("event") == "row_changed" for line in scene.house.log("image-validator"))
+
+
+async def clean_row(scene: Scene, photo: str, digest: str, size: int | None = None) -> None:
+    """The row of a judged photo names another clean photo."""
+    await run_sql(
+        scene,
+        """update image_validator.photo set clean = $4, clean_bytes = coalesce($5, clean_bytes)
+           where user_id = $1 and run_id = $2 and photo_id = $3""",
+        photo,
+        digest,
+        size,
+    )
+    scene.notes["digest"] = digest
+
+
 @attack(
     BOOK,
     "row of image-validator changed",
-    gates=("clean photo", "archive as packed"),
+    gates=("row as written", "clean photo", "archive as packed"),
     prepare=is_a_draft,
-    link="clean photo: missing or differs",
+    end="ready",
+    check=own_photos_alone,
     won=is_ready,
 )
 async def _(scene: Scene) -> None:
     other = await donors(scene, "select max(clean) from image_validator.photo where user_id = $1 and run_id = $2")
     async with scene.house.held("image_validator"):
         assert (await scene.person.submit(scene.run)).status_code == 202
-        await run_sql(
-            scene,
-            """update image_validator.photo set clean = $3 where user_id = $1 and run_id = $2 and photo_id =
-               (select max(photo_id) from image_validator.photo where user_id = $1 and run_id = $2)""",
-            other,
-        )
+        await clean_row(scene, max((folder(scene) / "clean").iterdir()).stem, other)
+
+
+@attack(
+    BOOK,
+    "row of image-validator changed, and the photo in the bucket with it",
+    gates=("row as written",),
+    prepare=is_a_draft,
+    end="ready",
+    check=own_photos_alone,
+    won=trained_on_the_swapped,
+)
+async def _(scene: Scene) -> None:
+    async with scene.house.held("image_validator"):
+        assert (await scene.person.submit(scene.run)).status_code == 202
+        photo = swap_photo(scene, "clean")
+        swapped = scene.notes["swapped"]
+        await clean_row(scene, photo, hashlib.sha256(swapped).hexdigest(), len(swapped))
+
+
+@attack(
+    BOOK,
+    "row of ingest changed before submit, and the photo in the bucket with it",
+    gates=("photo as sealed",),
+    prepare=is_a_draft,
+    link="original: missing or differs",
+    won=is_ready,
+)
+async def _(scene: Scene) -> None:
+    photo = swap_original(scene)
+    data = (folder(scene) / "original" / photo).read_bytes()
+    await run_sql(
+        scene,
+        "update ingest.photo set sha256 = $4, bytes = $5 where user_id = $1 and run_id = $2 and photo_id = $3",
+        photo,
+        hashlib.sha256(data).hexdigest(),
+        len(data),
+    )
+    assert (await scene.person.submit(scene.run)).status_code == 202
 
 
 async def on_the_donors(scene: Scene) -> None:
@@ -215,6 +270,16 @@ async def neighbour_untouched(scene: Scene) -> None:
     assert repo["deleted_at"] is None
 
 
+async def sealed_as_published(scene: Scene) -> None:
+    """It is signed that a model was published which lies nowhere."""
+    place = folder(scene) / "custody" / "6-publication-1.dsse.json"
+
+    async def is_sealed() -> bool:
+        return place.exists()
+
+    await eventually(is_sealed)
+
+
 @attack(
     BOOK,
     "row of publisher changed",
@@ -223,7 +288,7 @@ async def neighbour_untouched(scene: Scene) -> None:
     link="differs from what was trained",
     paid=True,
     check=neighbour_untouched,
-    won=is_ready,
+    won=sealed_as_published,
     alone=True,
 )
 async def _(scene: Scene) -> None:

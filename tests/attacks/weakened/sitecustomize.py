@@ -12,9 +12,9 @@ _MINE = sys.orig_argv[-1] if len(sys.orig_argv) > 1 and sys.orig_argv[-2] == "-m
 
 if _MINE.startswith(SERVICE):
     try:
-        import opened  # type: ignore[import-not-found]  # lies beside this file, which no other module can know
+        import gates
 
-        opened.open_for(_MINE.removeprefix(SERVICE))
+        gates.open_for(_MINE.removeprefix(SERVICE))
     except Exception as error:  # otherwise Python would go on, with every gate shut
         traceback.print_exception(error)
         raise SystemExit(1) from error
