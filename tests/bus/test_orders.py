@@ -41,7 +41,7 @@ async def the_letter(operator: Connection) -> Letter:
 async def carried_out(lab: Lab, operator: Connection, act: Act, letter: Letter) -> Done:
     name = await order(operator, letter, act, "olga")
     await lab.service.orders.step()
-    return (await outcomes(operator, PACKAGER, [name]))[name]
+    return Done((await outcomes(operator, PACKAGER, [name]))[name])
 
 
 async def test_a_letter_is_shown_as_it_came_with_the_error_of_each_attempt(pool: Pool, operator: Connection) -> None:

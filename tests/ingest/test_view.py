@@ -57,6 +57,7 @@ STORY: tuple[RunEvent, ...] = (
     event(TrainingSucceeded, attempt=2, training="second"),
     event(NotificationDelivered, channel="email", tries=2),
 )
+LOST = event(RunStalled, stage="train", failure=Failure.of(FailureCode.TRAINING_UNSETTLED))
 ENDINGS: tuple[RunEvent, ...] = (
     event(ModelReady),
     event(RunFailed, stage="publish"),
@@ -150,6 +151,10 @@ def test_a_second_attempt_begins_at_its_own_percent() -> None:
         ((*STORY[:3], event(RunStalled, stage="package")), False),
         ((*STORY[:3], event(RunStalled, stage="train")), True),
         ((*STORY[:3], event(RunStalled, stage="train"), ENDINGS[1]), False),
+        ((*STORY[:3], LOST), True),
+        ((*STORY[:3], LOST, STORY[4]), False),
+        ((*STORY[:3], STORY[4], LOST), False),
+        ((*STORY[:3], STORY[4], event(RunStalled, stage="train")), True),
     ],
 )
 def test_a_stall_delays_until_its_stage_is_past(events: tuple[RunEvent, ...], *, delayed: bool) -> None:

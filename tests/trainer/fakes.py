@@ -9,9 +9,12 @@ from decimal import Decimal
 from lifemask.bus.outcomes import Retryable
 from lifemask.contracts import DatasetSealed, Digest, Failure, FailureCode
 from lifemask.trainer.domain.attempt import (
+    Abandon,
     Adopt,
     Advance,
+    Answered,
     ArchiveAddress,
+    Ask,
     Attempt,
     AttemptId,
     Bill,
@@ -50,6 +53,9 @@ POLICY = Policy(
     looks=Pace(2 * SECOND, 1.5, 30 * SECOND),
     reconciles=Pace(5 * SECOND, 2, 300 * SECOND),
     watches=Pace(2 * SECOND, 2, 1800 * SECOND),
+    apart=timedelta(minutes=10),
+    patience=timedelta(minutes=30),
+    creates=3,
     copies=3,
     records=4,
     failure_records=2,
@@ -67,6 +73,8 @@ class InMemoryAttempts:
     bills: dict[str, Bill] = field(default_factory=dict)
     closed: set[AttemptId] = field(default_factory=set)
     forgotten: set[AttemptId] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+    answers: dict[str, str] = field(default_factory=dict)
 
     async def of_run(self, user_id: str, run_id: str) -> Sequence[Attempt]:
         return sorted((row for key, row in self.rows.items() if key[:2] == (user_id, run_id)), key=lambda row: row.id)
@@ -81,8 +89,14 @@ class InMemoryAttempts:
             case StopRun(user_id=user_id, run_id=run_id):
                 for key in [key for key in self.rows if key[:2] == (user_id, run_id)]:
                     self._change(key, stop=True)
-            case Withdraw(id=key) | Doubt(id=key):
-                self._move(key, State.INTENDED if isinstance(change, Withdraw) else State.UNKNOWN)
+            case Withdraw(id=key):
+                self._move(key, State.INTENDED)
+            case Doubt(id=key):
+                self._move(key, State.UNKNOWN, doubted_at=self.now)
+            case Abandon(id=key):
+                if self.rows[key].state is not State.UNKNOWN:
+                    raise Retryable(FailureCode.TRAINING_UNKNOWN)
+                self._move(key, State.ABANDONED)
             case End(id=key, to=to, bill=bill, version=version):
                 self._move(key, to, version=version)
                 self._book(key, bill)
@@ -99,7 +113,8 @@ class InMemoryAttempts:
             case Advance(id=key, percent=percent):
                 self._change(key, percent=max(percent, self.rows[key].percent))
             case ListedClean(id=key):
-                self._change(key, clean_listings=self.rows[key].clean_listings + 1)
+                row = self.rows[key]
+                self._change(key, clean_listings=row.clean_listings + 1, clean_since=row.clean_since or self.now)
             case Fetched(id=key) if key not in self.closed:
                 self._change(key, fetches=self.rows[key].fetches + 1)
             case Fetched():
@@ -112,6 +127,16 @@ class InMemoryAttempts:
                 self._book(key, bill)
             case Forgotten(user_id=user_id, run_id=run_id):
                 self.forgotten.update(key for key in self.rows if key[:2] == (user_id, run_id))
+            case _:
+                self._tell(change)
+
+    def _tell(self, change: object) -> None:
+        match change:
+            case Ask(id=key, why=why):
+                self._change(key, asked=True)
+                self.asked.append(why)
+            case Answered(order=order, outcome=outcome):
+                self.answers[order] = outcome
             case _:
                 raise AssertionError(change)
 

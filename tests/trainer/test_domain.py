@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.trainer.fakes import POLICY, SECOND
 
-from lifemask.contracts import TrainingParameters, new_id
+from lifemask.contracts import DatasetSealed, TrainingParameters, new_id
+from lifemask.testkit.events import an_event
 from lifemask.trainer.domain.attempt import (
     MOVES,
     OVER,
@@ -182,8 +183,9 @@ def attempt(**changes: Any) -> Attempt:
         AttemptId("acme.anna", new_id(), number),
         dataset="a" * 64,
         archive_key="k",
-        parameters=TrainingParameters(),
+        event=an_event(DatasetSealed, parameters=TrainingParameters()),
         at=AT,
+        seen_at=AT,
         address=ArchiveAddress(f"https://x.test/{number}", gateway=True),
         expires_at=expiry(AT, POLICY.url_life, number),
         policy=POLICY,

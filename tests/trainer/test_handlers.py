@@ -172,6 +172,7 @@ async def test_an_unknown_outcome_is_delayed_and_says_so_once(world: World) -> N
 
 async def test_delays_of_reconciling_grow(world: World) -> None:
     world.trainings.answers = [(Answer.LOST, False)]
+    world.trainings.clean = False
     await world.handle(world.sealed)
     delays = []
     for _ in range(9):

@@ -58,6 +58,22 @@ async def test_pages_are_read_until_they_are_too_old(served: tuple[Pages, Replic
     assert len(pages.asked) == 2
 
 
+async def test_pages_that_shift_while_new_ones_arrive_hide_and_repeat_nothing(
+    served: tuple[Pages, ReplicateTrainings],
+) -> None:
+    pages, trainings = served
+    first, mine, aborted = row("a"), row("b", "/mine"), row("c", status="aborted", metrics=None)
+    pages.pages = [[first, mine], [mine, aborted], [row("d", "/mine", age=2), row("e", age=61)]]
+    listing = await trainings.find("/mine", SINCE)
+    assert ([each.id for each in listing.matches], listing.clean) == (["b", "d"], True)
+
+
+async def test_a_changed_signature_changes_no_path(served: tuple[Pages, ReplicateTrainings]) -> None:
+    pages, trainings = served
+    pages.pages = [[row("a", input={"input_images": "https://elsewhere.test/mine?X-Signature=other&Expires=9#x"})]]
+    assert [each.id for each in (await trainings.find("/mine", SINCE)).matches] == ["a"]
+
+
 async def test_a_listing_that_never_ends_proves_nothing(served: tuple[Pages, ReplicateTrainings]) -> None:
     pages, trainings = served
     pages.pages = [[row(str(number))] for number in range(4)]

@@ -16,8 +16,10 @@ from lifemask.contracts import new_id
 from lifemask.trainer.adapters.postgres import PostgresAttempts, write_row
 from lifemask.trainer.domain.attempt import (
     MOVES,
+    Abandon,
     Adopt,
     Advance,
+    Ask,
     Attempt,
     AttemptId,
     Bill,
@@ -51,6 +53,9 @@ PLAN = Plan(
     rank=16,
     learning_rate="0.0001",
     estimated_cost=Decimal("1.0401"),
+    photos=12,
+    archive_bytes=61_000_000,
+    seen_at=START,
 )
 BILL = Bill("t0", "succeeded", Decimal("682.5"), Decimal("1.0408"))
 
@@ -191,9 +196,32 @@ async def test_further_trainings_are_kept_apart(table: Table) -> None:
 
 async def test_counts_and_progress_grow(table: Table) -> None:
     await in_state(table, State.RUNNING)
-    await table.write(Advance(ONE, 40), Advance(ONE, 20), ListedClean(ONE, START), CopyFailed(ONE), CopyFailed(ONE))
+    await table.write(Advance(ONE, 40), Advance(ONE, 20), ListedClean(ONE), CopyFailed(ONE), CopyFailed(ONE))
     attempt = await table.attempt()
     assert (attempt.percent, attempt.clean_listings, attempt.copy_failures) == (40, 1, 2)
+
+
+async def test_a_doubt_and_the_first_clean_listing_keep_their_times(table: Table) -> None:
+    await in_state(table, State.UNKNOWN)
+    await table.write(ListedClean(ONE))
+    first = await table.attempt()
+    await table.write(ListedClean(ONE), Ask(ONE, "why"))
+    attempt = await table.attempt()
+    assert attempt.clean_since == first.clean_since is not None
+    assert (attempt.clean_listings, attempt.asked, first.asked) == (2, True, False)
+    assert attempt.doubted_at is not None
+
+
+@pytest.mark.parametrize("before", list(State))
+async def test_only_an_unknown_attempt_is_abandoned_for_another(table: Table, before: State) -> None:
+    await in_state(table, before)
+    if before is State.UNKNOWN:
+        await table.write(Abandon(ONE))
+        assert (await table.attempt()).is_watched
+        return
+    with pytest.raises(Retryable):
+        await table.write(Abandon(ONE))
+    assert (await table.attempt()).state is before
 
 
 async def test_fetches_are_counted_until_the_count_is_closed(table: Table) -> None:

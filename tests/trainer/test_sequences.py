@@ -12,11 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.trainer.fakes import ClaimLost, InMemoryAttempts
 from tests.trainer.world import World, kinds
 
-from lifemask.bus.outcomes import Misconfigured, Retryable
+from lifemask.bus.outcomes import Misconfigured, Reminder, Retryable
 from lifemask.contracts import ArchiveRefusal
 from lifemask.contracts.event import Baton
 from lifemask.trainer.domain.attempt import Attempt, State
 from lifemask.trainer.domain.training import Answer, Fate
+from lifemask.trainer.handlers.messages import AbandonOrdered, AdoptOrdered, Reconcile
 
 ANSWERS = [
     (Answer.STARTED, True),
@@ -93,12 +94,37 @@ class Trainer(RuleBasedStateMachine):
     @rule(data=st.data())
     def callback(self, data: Any) -> None:
         training = data.draw(st.sampled_from(sorted(self.world.trainings.held)))
-        self._handle(self.world.handle(self.world.callback(training)))
+        self._handle(self.world.handle(self.world.callback(training, self._attempt_of(training))))
+
+    def _attempt_of(self, training: str) -> int:
+        path = self.world.trainings.held[training].archive_path
+        return next(row.id.number for row in self.world.attempts.rows.values() if row.archive_path == path)
 
     @precondition(lambda self: self.world.trainings.held)
-    @rule(refused=st.sampled_from([None, None, None, ArchiveRefusal.OTHER_BYTES]))
-    def archive_fetched(self, refused: ArchiveRefusal | None) -> None:
-        self._handle(self.world.handle(self.world.fetched(refused)))
+    @rule(data=st.data(), refused=st.sampled_from([None, None, None, ArchiveRefusal.OTHER_BYTES]))
+    def archive_fetched(self, data: Any, refused: ArchiveRefusal | None) -> None:
+        training = data.draw(st.sampled_from(sorted(self.world.trainings.held)))
+        self._handle(self.world.handle(self.world.fetched(refused, self._attempt_of(training))))
+
+    @precondition(lambda self: self.world.attempts.rows)
+    @rule(data=st.data(), answer=st.sampled_from(ANSWERS))
+    def operator(self, data: Any, answer: tuple[Answer, bool]) -> None:
+        run, number = self.world.run, self.world.attempt.id.number
+        self.world.trainings.answers = [answer]
+        self.world.trainings.before_create = self.world.trainings.after_create = None
+        order: Reminder = AbandonOrdered(**run, attempt=number, order="order")
+        if self.world.trainings.held and data.draw(st.booleans()):
+            training = data.draw(st.sampled_from(sorted(self.world.trainings.held)))
+            order = AdoptOrdered(**run, attempt=number, training=training, order="order")
+        self._handle(self.world.handle(order))
+
+    @rule()
+    def the_search_goes_on(self) -> None:
+        """Time passes as far as a second paid call takes."""
+        for _ in range(9):
+            waiting = [i for i, each in enumerate(self.world.reminders) if isinstance(each.message, Reconcile)]
+            if waiting:
+                self._handle(self.world.fire(waiting[0]))
 
     @precondition(lambda self: any(each.fate is Fate.OPEN for each in self.world.trainings.held.values()))
     @rule(data=st.data(), status=st.sampled_from(["succeeded", "failed", "aborted"]))
@@ -120,7 +146,13 @@ class Trainer(RuleBasedStateMachine):
     @invariant()
     def one_paid_call_per_attempt(self) -> None:
         assert all(count <= 1 for count in self.world.trainings.posts.values()), "paid twice"
-        assert len(self.world.trainings.held) <= 1
+        paths = [training.archive_path for training in self.world.trainings.held.values()]
+        assert len(set(paths)) == len(paths), "an attempt has two trainings"
+
+    @invariant()
+    def one_attempt_runs(self) -> None:
+        rows = [row for row in self.world.attempts.rows.values() if row.state in {State.RUNNING, State.SUCCEEDED}]
+        assert len(rows) <= 1
 
     @invariant()
     def one_end(self) -> None:

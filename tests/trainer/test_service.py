@@ -153,7 +153,7 @@ class Gateway:
 
 
 @asynccontextmanager
-async def planted(folder: Path, database: str) -> AsyncIterator[Plant]:
+async def planted(folder: Path, database: str, **changes: Any) -> AsyncIterator[Plant]:
     sock = listen("127.0.0.1")
     quick = {"queue_seconds": 0.1, "training_seconds": 0.5, "weight_bytes": 300_000, "webhook_retry_seconds": 0}
     async with (
@@ -169,7 +169,7 @@ async def planted(folder: Path, database: str) -> AsyncIterator[Plant]:
             replicate_api_token=SecretStr(urls.replicate_token),
             replicate_base_url=urls.replicate,
             replicate_destination="lifemask/loras",
-            create_timeout=2,
+            **{"create_timeout": 2, **changes},
         )
         gateway = Gateway(objects, Tokens(load_secret(folder / "keys")))
         routes = [

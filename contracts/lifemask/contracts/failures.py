@@ -48,6 +48,7 @@ class FailureCode(StrEnum):
     TRAINING_REFUSED = "training_refused"
     TRAINING_ABORTED = "training_aborted"
     TRAINING_UNKNOWN = "training_unknown"
+    TRAINING_UNSETTLED = "training_unsettled"
     WEIGHTS_UNAVAILABLE = "weights_unavailable"
     WEIGHTS_UNSAFE = "weights_unsafe"
     PUBLICATION_REFUSED = "publication_refused"
@@ -130,6 +131,13 @@ CATALOGUE: Final[dict[FailureCode, Entry]] = {
         Move.US,
         "The training provider did not confirm whether the training started.",
         "Nothing to do: we look for it and do not pay twice.",
+    ),
+    FailureCode.TRAINING_UNSETTLED: Entry(
+        Category.NETWORK,
+        Move.US,
+        "We could not find out by ourselves whether the training started at the provider.",
+        "We have been told and settle it with the provider. If this run ends without a model, start it again within "
+        "24 hours: its photos are kept until then.",
     ),
     FailureCode.WEIGHTS_UNAVAILABLE: Entry(
         Category.FILE_ERROR, Move.PROVIDER, "The trained weights could not be fetched from the provider.", _AGAIN

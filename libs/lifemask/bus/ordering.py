@@ -81,13 +81,13 @@ async def tell(connection: Connection, told: Told, name: str, by: str) -> None:
     )
 
 
-async def outcomes(connection: Connection, service: str, names: Sequence[str]) -> dict[str, Done]:
-    """What became of these orders, as far as they are carried out."""
+async def outcomes(connection: Connection, service: str, names: Sequence[str]) -> dict[str, str]:
+    """What became of these orders, as far as they are carried out: a `Done`, or what a handler answered."""
     await _at(connection, service)
     rows = await connection.fetch(
         "select id, outcome from operator_order where id = any($1) and done_at is not null", list(names)
     )
-    return {row["id"]: Done(row["outcome"]) for row in rows}
+    return {row["id"]: row["outcome"] for row in rows}
 
 
 async def is_handled(connection: Connection, service: str, name: str) -> bool | None:

@@ -141,10 +141,10 @@ async def _order(out: Out, connection: "Connection", act: "Act", mine: Sequence[
     names = {letter.id: await order(connection, letter, act, operator_name()) for letter in mine}
     done = await carried_out(connection, mine[0].service, list(names.values()), wait)
     for letter in mine:
-        outcome = done[names[letter.id]].value
+        outcome = done[names[letter.id]]
         out.fact("done", id=letter.id, run=letter.run_id, outcome=outcome)
         out.show(f"  {letter.id}: {outcome.replace('_', ' ')}")
-    return sum(done[name].value not in _GOOD for name in names.values())
+    return sum(done[name] not in _GOOD for name in names.values())
 
 
 async def _find(connection: "Connection", service: str | None, run: str | None) -> list["Letter"]:

@@ -14,6 +14,7 @@ from lifemask.cli.prepare import prepare
 from lifemask.cli.revoke import revoke
 from lifemask.cli.runs import run, runs
 from lifemask.cli.train import train
+from lifemask.cli.training_orders import training
 from lifemask.cli.up import up
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ for command in (up, demo, train, runs, run, audit, revoke, events, listen, migra
     app.command()(command)
 app.add_typer(keys, name="keys")
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(training, name="training")
 
 
 def main() -> None:

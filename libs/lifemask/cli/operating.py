@@ -13,7 +13,6 @@ from lifemask.cli.installation import Installation
 from lifemask.cli.stops import Missing
 
 if TYPE_CHECKING:
-    from lifemask.bus.ordering import Done
     from lifemask.bus.rows import Connection
 
 Wait = Annotated[
@@ -56,13 +55,11 @@ def operator_name() -> str:
         return "unknown"
 
 
-async def carried_out(
-    connection: "Connection", service: str, names: Sequence[str], seconds: float
-) -> "dict[str, Done]":
+async def carried_out(connection: "Connection", service: str, names: Sequence[str], seconds: float) -> dict[str, str]:
     """What became of the orders. Raises Missing when the service does not carry them out in time."""
     from lifemask.bus.ordering import outcomes
 
-    async def all_done() -> "dict[str, Done] | None":
+    async def all_done() -> dict[str, str] | None:
         done = await outcomes(connection, service, names)
         return done if len(done) == len(set(names)) else None
 

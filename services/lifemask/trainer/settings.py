@@ -70,6 +70,14 @@ class TrainerSettings(ServiceSettings):
     reconcile_first: float = Field(default=5, gt=0)
     reconcile_max: float = Field(default=300, gt=0)
     """Between two listings for the training of a lost answer, and two fetches of the weights; doubles each time."""
+    repost_after: float = Field(default=600, gt=0)
+    """A lost answer is paid for again only after two complete listings without its training, this far apart: what
+    the provider accepted is listed long before."""
+    paid_attempts: int = Field(default=3, ge=1)
+    """Most attempts of a run whose paid call may have been accepted; then an operator is asked."""
+    settle_patience: float = Field(default=1800, gt=0)
+    """How long a lost answer is looked for before an operator is asked. Below the hour after which the provider
+    forgets inputs: later nobody can tell whose a training was."""
     watch_first: float = Field(default=2, gt=0)
     watch_max: float = Field(default=1800, gt=0, le=3000)
     """Between two watches over a run that is over; doubles each time. Below the hour after which inputs vanish."""
@@ -113,6 +121,9 @@ class TrainerSettings(ServiceSettings):
             looks=_pace(self.look_first, self.look_growth, self.look_max),
             reconciles=_pace(self.reconcile_first, 2, self.reconcile_max),
             watches=_pace(self.watch_first, 2, self.watch_max),
+            apart=timedelta(seconds=self.repost_after),
+            patience=timedelta(seconds=self.settle_patience),
+            creates=self.paid_attempts,
             copies=self.weight_fetches,
             records=self.record_looks,
             failure_records=self.record_looks_failed,

@@ -14,8 +14,9 @@ from lifemask.objects.archives import PresignedLinks
 from lifemask.objects.port import ObjectStore
 from lifemask.objects.tokens import Tokens, load_secret
 from lifemask.trainer.adapters.addresses import PresignedAddresses, TokenAddresses, may_be_called
+from lifemask.trainer.adapters.asking import write_and_ask
 from lifemask.trainer.adapters.custody import CustodyChain
-from lifemask.trainer.adapters.postgres import PostgresAttempts, write_row
+from lifemask.trainer.adapters.postgres import PostgresAttempts
 from lifemask.trainer.adapters.replicate import Account, ReplicateTrainings, open_trainings
 from lifemask.trainer.adapters.weights import Limits, open_weights
 from lifemask.trainer.handlers import HANDLERS, stop_run
@@ -47,7 +48,7 @@ async def trainer(settings: TrainerSettings) -> AsyncIterator[Service]:
             weights=weights,
             addresses=_addresses(settings, objects),
             policy=settings.policy,
-            writer=write_row,
+            writer=write_and_ask,
             on_end=stop_run,
         )
 

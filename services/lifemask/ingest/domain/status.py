@@ -5,6 +5,7 @@ from typing import Final
 
 from lifemask.contracts import (
     DatasetSealed,
+    FailureCode,
     ModelReady,
     PhotosValidated,
     RunAccepted,
@@ -60,6 +61,9 @@ _PROGRESS: Final = {
     Status.PUBLISHING: 92,
 }
 """Percent at the start of a status; the training, nearly all of the time, moves from 15 to 90."""
+
+_OF_A_START: Final = frozenset({FailureCode.TRAINING_UNKNOWN, FailureCode.TRAINING_UNSETTLED})
+"""Why a training that may not have been started delays its run."""
 
 
 def status_of(run: Run) -> Status:
@@ -123,8 +127,13 @@ def percent(facts: Facts) -> int:
 
 
 def stall_of(run: Run) -> RunStalled | None:
-    """The stall that delays the run: one of this stage or a later one; the run is past an earlier one."""
+    """The stall that delays the run: one of this stage or a later one; the run is past an earlier one.
+
+    Whether a training was started is no question any more once one is known.
+    """
     if run.is_over:
         return None
     rank = _RANKS.index(stage_of(run))
-    return next((stall for stall, _ in run.facts.of(RunStalled) if _RANKS.index(stall.stage) >= rank), None)
+    settled = _OF_A_START if run.facts.has(TrainingStarted) else frozenset()
+    stalls = [stall for stall, _ in run.facts.of(RunStalled) if stall.failure.code not in settled]
+    return next((stall for stall in stalls if _RANKS.index(stall.stage) >= rank), None)

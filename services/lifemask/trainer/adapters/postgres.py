@@ -10,8 +10,10 @@ from lifemask.bus.rows import Connection, Rows
 from lifemask.contracts import FailureCode
 from lifemask.trainer.domain.attempt import (
     OVER,
+    Abandon,
     Adopt,
     Advance,
+    Ask,
     Attempt,
     AttemptId,
     Bill,
@@ -39,13 +41,14 @@ Statement = tuple[str, tuple[Any, ...]]
 _MINE: Final = "where user_id = $1 and run_id = $2 and number = $3"
 _INTEND: Final = """
 insert into attempt (user_id, run_id, number, state, trainer, dataset, archive_key, archive_url, url_expires_at,
-    gateway, steps, lora_rank, learning_rate, estimated_cost_usd)
-values ($1, $2, $3, 'intended', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    gateway, steps, lora_rank, learning_rate, estimated_cost_usd, photos, archive_bytes, seen_at)
+values ($1, $2, $3, 'intended', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 on conflict (user_id, run_id, number) do nothing
 """
 _MOVE: Final = f"""
 update attempt set state = $4, changed_at = now(),
     statement = coalesce($6, statement), training = coalesce($7, training), version = coalesce($8, version),
+    doubted_at = case when $4 = 'unknown' then now() else doubted_at end,
     started_at = case when $4 = 'running' then now() else started_at end,
     ended_at = case when $9 then now() end
 {_MINE} and state = any($5::text[])
@@ -56,7 +59,10 @@ update attempt set forgotten_at = now(), changed_at = now()
 where user_id = $1 and run_id = $2 and forgotten_at is null
 """
 _ADVANCE: Final = f"update attempt set percent = $4, changed_at = now() {_MINE} and percent < $4"  # noqa: S608 - likewise
-_LISTED: Final = f"update attempt set clean_listings = clean_listings + 1, clean_listed_at = $4 {_MINE}"  # noqa: S608
+_LISTED: Final = f"""
+update attempt set clean_listings = clean_listings + 1, clean_since = coalesce(clean_since, now()) {_MINE}
+"""  # noqa: S608 - likewise
+_ASKED: Final = f"update attempt set asked = true, changed_at = now() {_MINE}"  # noqa: S608 - likewise
 _FETCHED: Final = f"update attempt set fetches = fetches + 1, changed_at = now() {_MINE} and not fetches_closed"  # noqa: S608
 _CLOSED: Final = f"update attempt set fetches_closed = true, changed_at = now() {_MINE}"  # noqa: S608 - likewise
 _NOT_COPIED: Final = f"update attempt set copy_failures = copy_failures + 1, changed_at = now() {_MINE}"  # noqa: S608
@@ -94,10 +100,10 @@ class PostgresAttempts:
 
 
 async def write_row(connection: Connection, row: object) -> None:
-    """Stores a change. Raises Retryable when a claim fails: then another worker owns the attempt's paid call."""
+    """Stores a change. Raises Retryable when a claim fails, or an attempt is not unknown any more."""
     for sql, values in _statements(row):
         done = await connection.execute(sql, *values)
-        if isinstance(row, Claim) and done != "UPDATE 1":
+        if isinstance(row, Claim | Abandon) and done != "UPDATE 1":
             raise Retryable(FailureCode.TRAINING_UNKNOWN)
 
 
@@ -113,6 +119,8 @@ def _statements(row: object) -> Iterable[Statement]:
             return [_move(mine, State.CREATING, statement=statement)]
         case Withdraw(id=mine):
             return [_move(mine, State.INTENDED)]
+        case Abandon(id=mine):
+            return [_move(mine, State.ABANDONED, before=[State.UNKNOWN])]
         case Doubt(id=mine):
             return [_move(mine, State.UNKNOWN)]
         case Adopt(id=mine, training=training):
@@ -128,8 +136,10 @@ def _fact(row: object) -> Statement:
             return _KNOW, (*mine, training)
         case Advance(id=mine, percent=percent):
             return _ADVANCE, (*mine, percent)
-        case ListedClean(id=mine, at=at):
-            return _LISTED, (*mine, at)
+        case ListedClean(id=mine):
+            return _LISTED, tuple(mine)
+        case Ask(id=mine):
+            return _ASKED, tuple(mine)
         case Fetched(id=mine):
             return _FETCHED, tuple(mine)
         case CloseCount(id=mine):
@@ -142,9 +152,15 @@ def _fact(row: object) -> Statement:
 
 
 def _move(
-    mine: AttemptId, to: State, *, statement: str | None = None, training: str | None = None, version: str | None = None
+    mine: AttemptId,
+    to: State,
+    *,
+    before: Iterable[State] | None = None,
+    statement: str | None = None,
+    training: str | None = None,
+    version: str | None = None,
 ) -> Statement:
-    return _MOVE, (*mine, to, sorted(sources(to)), statement, training, version, to in OVER)
+    return _MOVE, (*mine, to, sorted(before or sources(to)), statement, training, version, to in OVER)
 
 
 def _booking(mine: AttemptId, bill: Bill | None) -> list[Statement]:
@@ -165,6 +181,9 @@ def _columns(plan: Plan) -> tuple[Any, ...]:
         plan.rank,
         plan.learning_rate,
         plan.estimated_cost,
+        plan.photos,
+        plan.archive_bytes,
+        plan.seen_at,
     )
 
 
@@ -183,6 +202,9 @@ def _attempt(row: asyncpg.Record, trainings: Iterable[asyncpg.Record]) -> Attemp
             rank=row["lora_rank"],
             learning_rate=row["learning_rate"],
             estimated_cost=row["estimated_cost_usd"],
+            photos=row["photos"],
+            archive_bytes=row["archive_bytes"],
+            seen_at=row["seen_at"],
         ),
         intended_at=row["intended_at"],
         stop=row["stop"],
@@ -190,7 +212,10 @@ def _attempt(row: asyncpg.Record, trainings: Iterable[asyncpg.Record]) -> Attemp
         training=row["training"],
         version=row["version"],
         percent=row["percent"],
+        doubted_at=row["doubted_at"],
         clean_listings=row["clean_listings"],
+        clean_since=row["clean_since"],
+        asked=row["asked"],
         fetches=row["fetches"],
         copy_failures=row["copy_failures"],
         trainings=tuple(KnownTraining(each["training"], booked=each["booked"]) for each in trainings),

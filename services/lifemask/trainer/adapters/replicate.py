@@ -123,7 +123,7 @@ class ReplicateTrainings:
         return await self.get(training)  # refused because it is over, or gone
 
     async def find(self, archive_path: str, since: datetime) -> Listing:
-        found: list[Training] = []
+        found: dict[str, Training] = {}  # a page may repeat rows when new ones arrive meanwhile
         clean = True
         async for raw in self._rows():
             try:
@@ -134,9 +134,9 @@ class ReplicateTrainings:
             if training.created_at is not None and training.created_at < since:
                 break
             if training.archive_path == archive_path:
-                found.append(training)
+                found[training.id] = training
             clean = clean and training.archive_path is not None
-        return Listing(tuple(found), clean)
+        return Listing(tuple(found.values()), clean)
 
     async def delete_version(self, version: str) -> None:
         if (named := _VERSION.fullmatch(version)) is None or ".." in version:

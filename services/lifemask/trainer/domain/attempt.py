@@ -77,7 +77,8 @@ class Plan:
     """What an attempt asks of the provider; fixed when it is intended.
 
     `dataset` is the digest of the dataset statement, `trainer` is `owner/name:version`. By the path of `archive_url`
-    the provider's training is recognised; `gateway` says whether fetches of it are on record.
+    the provider's training is recognised; `gateway` says whether fetches of it are on record. `photos`, `archive_bytes`
+    and `seen_at` are what the dataset's event said and when it came: a further attempt proves the same again.
     """
 
     trainer: str
@@ -90,6 +91,9 @@ class Plan:
     rank: int
     learning_rate: str
     estimated_cost: Decimal
+    photos: int
+    archive_bytes: int
+    seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,9 @@ class Attempt:
     """One row. `intended_at` is the database's time, `statement` the digest of the training statement, `version` what
     the training left at the provider (`owner/name:id`).
 
-    `fetches` counts the verified fetches of the archive, `copy_failures` the tries at the weights that broke off.
+    `doubted_at` is when the answer to the paid call was lost, `clean_since` when the first complete listing without a
+    training of it ended (database time). `asked`: an operator was asked to settle it. `fetches` counts the verified
+    fetches of the archive, `copy_failures` the tries at the weights that broke off.
     """
 
     id: AttemptId
@@ -117,7 +123,10 @@ class Attempt:
     training: str | None = None
     version: str | None = None
     percent: int = 0
+    doubted_at: datetime | None = None
     clean_listings: int = 0
+    clean_since: datetime | None = None
+    asked: bool = False
     fetches: int = 0
     copy_failures: int = 0
     trainings: tuple[KnownTraining, ...] = ()
@@ -238,7 +247,29 @@ class ListedClean:
     """A complete listing of the provider showed no training of this attempt."""
 
     id: AttemptId
-    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """unknown -> abandoned, or the commit fails: another attempt takes its place, this one is the watcher's."""
+
+    id: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """An operator must settle what became of the paid call; `why` says what is undecided."""
+
+    id: AttemptId
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What became of an operator's order."""
+
+    order: str
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +336,9 @@ Change = (
     | Spot
     | Advance
     | ListedClean
+    | Abandon
+    | Ask
+    | Answered
     | Fetched
     | CloseCount
     | CopyFailed

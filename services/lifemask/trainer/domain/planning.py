@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from lifemask.contracts import TrainingParameters
+from lifemask.contracts import DatasetSealed, TrainingParameters
 from lifemask.trainer.domain.attempt import ArchiveAddress, Attempt, AttemptId, Plan, State
 from lifemask.trainer.domain.policy import Policy
 from lifemask.trainer.domain.training import Fate, estimate
@@ -27,8 +27,9 @@ def new_attempt(
     *,
     dataset: str,
     archive_key: str,
-    parameters: TrainingParameters,
+    event: DatasetSealed,
     at: datetime,
+    seen_at: datetime,
     address: ArchiveAddress,
     expires_at: datetime,
     policy: Policy,
@@ -41,12 +42,28 @@ def new_attempt(
         archive_url=address.url,
         url_expires_at=expires_at,
         gateway=address.gateway,
-        steps=parameters.steps,
-        rank=parameters.rank,
-        learning_rate=parameters.learning_rate,
-        estimated_cost=estimate(parameters.steps, policy.seconds_per_step, policy.price),
+        steps=event.parameters.steps,
+        rank=event.parameters.rank,
+        learning_rate=event.parameters.learning_rate,
+        estimated_cost=estimate(event.parameters.steps, policy.seconds_per_step, policy.price),
+        photos=event.photos,
+        archive_bytes=event.bytes,
+        seen_at=seen_at,
     )
     return Attempt(id, State.INTENDED, plan, intended_at=at)
+
+
+def dataset_of(attempt: Attempt) -> DatasetSealed:
+    """The dataset's event as it brought the run, for proving the same again."""
+    plan = attempt.plan
+    return DatasetSealed(
+        user_id=attempt.id.user_id,
+        run_id=attempt.id.run_id,
+        statement=plan.dataset,
+        photos=plan.photos,
+        bytes=plan.archive_bytes,
+        parameters=TrainingParameters(steps=plan.steps, rank=plan.rank, learning_rate=plan.learning_rate),
+    )
 
 
 def waits_for_record(attempt: Attempt, fate: Fate, policy: Policy) -> int:

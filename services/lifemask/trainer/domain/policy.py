@@ -26,10 +26,11 @@ class Policy:
     """`trainer` is `owner/name:version`; `price` US dollars a second; `skew` how far the provider's clock may be off.
 
     `reconciles` spaces listings for a lost answer, repeated copies of the weights, and waits for a fetch's record.
-    `copies`: how often the weights are copied before the run fails. `records`: how often a training that succeeded is
-    looked at again while no fetch of its archive is on record; `failure_records`: one that failed. The longest of
-    `watches` stays below the hour after which the provider forgets a training's input, so that each training is seen
-    while it can be recognised.
+    After a lost answer it is paid again only after two clean listings `apart` from each other, and for `creates`
+    attempts in all; after `patience`, or when that may not be, an operator is asked. `copies`: how often the weights
+    are copied before the run fails. `records`: how often a training that succeeded is looked at again while no fetch of
+    its archive is on record; `failure_records`: one that failed. The longest of `watches` stays below the hour after
+    which the provider forgets a training's input, so that each training is seen while it can be recognised.
     """
 
     trainer: str
@@ -40,6 +41,9 @@ class Policy:
     looks: Pace
     reconciles: Pace
     watches: Pace
+    apart: timedelta
+    patience: timedelta
+    creates: int
     copies: int
     records: int
     failure_records: int

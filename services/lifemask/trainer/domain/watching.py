@@ -33,7 +33,14 @@ def is_settled(attempt: Attempt, now: datetime, skew: timedelta) -> bool:
 def next_watch(attempts: list[Attempt], now: datetime, tries: int, pace: Pace, skew: timedelta) -> timedelta:
     """How long until the next watch: soon while something may run, else when the last archive URL has expired."""
     watched = [each for each in attempts if each.is_watched]
-    if any(each.unwanted for each in attempts) or any(each.state not in OVER for each in watched):
+    if any(each.unwanted for each in attempts) or any(_is_open(each, now, skew) for each in watched):
         return pace.delay(tries)
     left = max((each.plan.url_expires_at + skew - now for each in watched), default=timedelta(0))
     return max(left + timedelta(seconds=1), pace.first)
+
+
+def _is_open(attempt: Attempt, now: datetime, skew: timedelta) -> bool:
+    """Whether a training of it may still show up: then it must be seen while the provider shows its input."""
+    if attempt.state not in OVER:
+        return True
+    return not attempt.made_nothing and not attempt.trainings and not is_expired(attempt, now, skew)

@@ -5,9 +5,9 @@ from typing import Final
 
 from lifemask.bus.outcomes import Keep, Outcome
 from lifemask.contracts import ArchiveFetched, ArchiveRefusal, Failure, FailureCode
-from lifemask.trainer.domain.attempt import Fetched
+from lifemask.trainer.domain.attempt import Fetched, State
 from lifemask.trainer.domain.planning import find_attempt
-from lifemask.trainer.handlers.messages import failed
+from lifemask.trainer.handlers.messages import failed, watch_again
 from lifemask.trainer.ports import Attempts
 
 _BROKEN: Final[Mapping[ArchiveRefusal, str]] = {
@@ -24,6 +24,8 @@ async def hear_fetch(event: ArchiveFetched, *, attempts: Attempts) -> Sequence[O
     Whoever has the address may fetch the sealed archive; the provider cannot be told from others.
     """
     attempt = find_attempt(await attempts.of_run(event.user_id, event.run_id), event.attempt)
+    if attempt is not None and attempt.state is State.ABANDONED and not attempt.trainings:
+        return [watch_again(event.user_id, event.run_id)]  # its training was started after all
     if attempt is None or attempt.is_over or attempt.is_watched:
         return []
     if event.refused is None:

@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 
 from lifemask.bus.outcomes import Keep, Later, Reminder
 from lifemask.contracts import Failure, RunFailed, RunId, Stage
+from lifemask.contracts.trainings import TrainingId
 from lifemask.trainer.domain.attempt import Attempt, AttemptId, Bill, Spot
 from lifemask.trainer.domain.training import dollars
 
@@ -30,6 +31,27 @@ class Reconcile(Reminder):
     run_id: RunId
     attempt: int
     tries: int = 0
+
+
+class AdoptOrdered(Reminder):
+    """An operator says which training is the attempt's. `order` is where the answer goes."""
+
+    ce_type: ClassVar[str] = "lifemask.trainer.adopt-ordered.v1"
+
+    run_id: RunId
+    attempt: int
+    training: TrainingId
+    order: str
+
+
+class AbandonOrdered(Reminder):
+    """An operator says that the attempt has no training: it is left to the watcher, and the run is paid for again."""
+
+    ce_type: ClassVar[str] = "lifemask.trainer.abandon-ordered.v1"
+
+    run_id: RunId
+    attempt: int
+    order: str
 
 
 class Watch(Reminder):

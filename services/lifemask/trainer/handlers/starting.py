@@ -1,13 +1,13 @@
-"""From a sealed dataset to one paid call, and to the training when the answer was lost."""
+"""From a sealed dataset to one paid call; `settling.py` tells what happens when its answer is lost."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
-from lifemask.bus.outcomes import Keep, Misconfigured, Outcome, Retryable, Turn
-from lifemask.contracts import DatasetSealed, Failure, FailureCode, RunStalled, Stage, TrainingStarted
+from lifemask.bus.outcomes import Keep, Later, Misconfigured, Outcome, Retryable, Turn
+from lifemask.contracts import DatasetSealed, Failure, FailureCode, TrainingStarted
 from lifemask.trainer.domain.attempt import (
-    UNSETTLED,
+    Abandon,
     Adopt,
     Attempt,
     AttemptId,
@@ -15,17 +15,15 @@ from lifemask.trainer.domain.attempt import (
     Doubt,
     End,
     Intend,
-    ListedClean,
     Spot,
     State,
     Withdraw,
 )
-from lifemask.trainer.domain.planning import expiry, find_attempt, new_attempt
+from lifemask.trainer.domain.planning import expiry, new_attempt
 from lifemask.trainer.domain.policy import Policy
 from lifemask.trainer.domain.training import Answer, Reply, Training, choose, dollars
 from lifemask.trainer.handlers.messages import (
     NOW,
-    Reconcile,
     failed,
     look_again,
     reconcile_again,
@@ -60,14 +58,34 @@ async def start_training(
         return [Keep(Doubt(last.id)), reconcile_again(last.id, 0, NOW)]
     if last is not None and last.state is not State.INTENDED:
         return []
-    dataset = await chain.prove(event, turn.got_at)
+    return await pay(
+        event, last, turn.got_at, turn=turn, chain=chain, trainings=trainings, addresses=addresses, policy=policy
+    )
+
+
+async def pay(
+    event: DatasetSealed,
+    last: Attempt | None,
+    seen_at: datetime,
+    *,
+    turn: Turn,
+    chain: Chain,
+    trainings: Trainings,
+    addresses: Addresses,
+    policy: Policy,
+) -> Sequence[Outcome]:
+    """Through the gate, then the paid call of one attempt: of `last` when it waits for it, else of a new one.
+
+    `seen_at` is when the dataset's event came. An attempt whose outcome is unknown is left to the watcher.
+    """
+    dataset = await chain.prove(event, seen_at)
     if isinstance(dataset, Failure):
         return [failed(event.user_id, event.run_id, dataset)]
     await trainings.prepare()
-    attempt = await _intend(event, dataset, last, turn=turn, addresses=addresses, policy=policy)
+    attempt = await _intend(event, dataset, last, seen_at, turn=turn, addresses=addresses, policy=policy)
     if isinstance(attempt, Failure):
         return [failed(event.user_id, event.run_id, attempt)]
-    statement = await chain.seal_training(attempt, dataset, turn.got_at)
+    statement = await chain.seal_training(attempt, dataset, seen_at)
     if isinstance(statement, Failure):
         return [failed(event.user_id, event.run_id, statement)]
     order = _order(attempt, dataset, addresses)
@@ -76,7 +94,14 @@ async def start_training(
 
 
 async def _intend(
-    event: DatasetSealed, dataset: Dataset, last: Attempt | None, *, turn: Turn, addresses: Addresses, policy: Policy
+    event: DatasetSealed,
+    dataset: Dataset,
+    last: Attempt | None,
+    seen_at: datetime,
+    *,
+    turn: Turn,
+    addresses: Addresses,
+    policy: Policy,
 ) -> Attempt | Failure:
     """The attempt to pay for: the one that waits, or a new one when there is none or it was planned otherwise.
 
@@ -90,8 +115,9 @@ async def _intend(
             mine,
             dataset=dataset.statement,
             archive_key=dataset.archive_key,
-            parameters=event.parameters,
+            event=event,
             at=turn.got_at,
+            seen_at=seen_at,
             address=await addresses.archive(mine, dataset, expires_at),
             expires_at=expires_at,
             policy=policy,
@@ -101,12 +127,20 @@ async def _intend(
         again = await planned(last.id.number)
         if not again.asks_the_same(last) or not addresses.leads_to(last.archive_path, last.id):
             return Failure.of(FailureCode.CUSTODY_BROKEN, link=_CHANGED)
-        if again.is_planned_as(last):
+        if last.state is State.INTENDED and again.is_planned_as(last):
             return again
     attempt = await planned(last.id.number + 1 if last else 1)
-    replaced = [Keep(End(last.id, State.CANCELED))] if last else []
-    await turn.commit(*replaced, Keep(Intend(attempt.id, attempt.plan)))
+    await turn.commit(*_replaced(last), Keep(Intend(attempt.id, attempt.plan)))
     return attempt
+
+
+def _replaced(last: Attempt | None) -> list[Keep | Later]:
+    """What becomes of the attempt before: it made nothing, or it is watched, because it may have made something."""
+    if last is None:
+        return []
+    if last.state is State.INTENDED:
+        return [Keep(End(last.id, State.CANCELED))]
+    return [Keep(Abandon(last.id)), watch_again(last.id.user_id, last.id.run_id)]
 
 
 def _order(attempt: Attempt, dataset: Dataset, addresses: Addresses) -> Order:
@@ -138,32 +172,6 @@ async def _after(reply: Reply, attempt: Attempt, turn: Turn, policy: Policy) -> 
     if reply.answer is Answer.UNSENT:
         raise Retryable(FailureCode.PROVIDER_UNAVAILABLE)
     raise Misconfigured(FailureCode.PROVIDER_DENIED, _TO_REPAIR[reply.answer])
-
-
-async def reconcile(
-    reminder: Reconcile, *, turn: Turn, attempts: Attempts, trainings: Trainings, policy: Policy
-) -> Sequence[Outcome]:
-    """Looks for the training of a lost answer. While there is none the run is delayed; nothing is paid again."""
-    attempt = find_attempt(await attempts.of_run(reminder.user_id, reminder.run_id), reminder.attempt)
-    if attempt is None or attempt.is_watched or attempt.state not in UNSETTLED:
-        return []
-    tries = reminder.tries + 1
-    again = reconcile_again(attempt.id, tries, policy.reconciles.delay(tries))
-    try:
-        listing = await trainings.find(attempt.archive_path, attempt.intended_at - policy.skew)
-    except Retryable:
-        return [again]  # waiting in the lane would hold up the person's other messages, and end as a dead letter
-    if listing.matches:
-        return adopt_one(attempt, listing.matches)
-    if not listing.clean:
-        return [again]
-    stalled = [] if attempt.clean_listings else [_stalled(attempt.id)]
-    return [Keep(ListedClean(attempt.id, turn.got_at)), *stalled, again]
-
-
-def _stalled(id: AttemptId) -> RunStalled:
-    failure = Failure.of(FailureCode.TRAINING_UNKNOWN)
-    return RunStalled(user_id=id.user_id, run_id=id.run_id, stage=Stage.TRAIN, failure=failure)
 
 
 def adopt_one(attempt: Attempt, matches: Sequence[Training], after: timedelta = NOW) -> list[Outcome]:
