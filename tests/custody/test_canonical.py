@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+import rfc8785
 from google.protobuf.json_format import Parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,6 +32,12 @@ def test_what_is_encoded_is_decoded(value: dict[str, Any]) -> None:
     assert decode(data) == value
     assert json.loads(data) == value
     assert encode(dict(reversed(value.items()))) == data
+
+
+@settings(deadline=None)  # a busy machine is no fault
+@given(OBJECTS)
+def test_the_spelling_is_that_of_rfc_8785(value: dict[str, Any]) -> None:
+    assert encode(value) == rfc8785.dumps(value)
 
 
 @settings(deadline=None)  # a busy machine is no fault

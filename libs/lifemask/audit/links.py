@@ -50,14 +50,14 @@ def judge_links(case: Case, trusted: StepKeys, seen: datetime | None) -> Chained
     place = Place(case.user, case.run, case.attempt)
     files = _Files(case.custody)
     attempt = _Attempt(place, files, trusted)
+    last = case.statement or _sketch(PUBLICATION, files[place.statement(PUBLICATION)], trusted).digest
+    whole = attempt.opened(PUBLICATION, last, seen)
+    if isinstance(whole, Link):
+        links = [whole.back(step) for step in STEPS]
+        return Chained(tuple(Judged(link.step, link, _holds(link, trusted)) for link in links))
     sketches = [_sketch(step, files[place.statement(step)], trusted) for step in STEPS]
-    whole = attempt.opened(PUBLICATION, case.statement or sketches[-1].digest, seen)
     judged: list[Judged] = []
     for number, step in enumerate(STEPS):
-        if isinstance(whole, Link):
-            link = whole.back(step)
-            judged.append(Judged(step, link, _holds(link, trusted)))
-            continue
         after = sketches[number + 1 :]
         named = (after[0].previous if after else case.statement) or sketches[number].digest
         alone = attempt.opened(step, named, _witness(sketches[number], after) or seen)

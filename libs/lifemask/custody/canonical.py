@@ -15,9 +15,12 @@ class NotCanonical(ValueError):
 
 def encode(value: dict[str, Any]) -> bytes:
     """The one spelling of a value of dicts, lists, strings, integers, booleans and None. Raises NotCanonical."""
-    _refuse_floats(value)
     try:
+        if _is_plain(value):  # what our own files are made of, twenty times as fast; the same bytes
+            return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
         return rfc8785.dumps(value)
+    except NotCanonical:
+        raise
     except (ValueError, RecursionError):
         raise NotCanonical("a value without canonical form: a number too large or a text outside Unicode") from None
 
@@ -57,9 +60,18 @@ def _refused(_text: str) -> Any:
     raise NotCanonical("a number is not an integer")
 
 
-def _refuse_floats(value: object) -> None:
+def _is_plain(value: object) -> bool:
+    """Whether Python's own writer spells it as RFC 8785 does: only the order of members outside ASCII differs, and the
+    numbers that RFC 8785 does not know. Raises NotCanonical for a number that is not an integer.
+    """
+    if isinstance(value, str):
+        return True
+    if isinstance(value, dict):
+        inside = [_is_plain(child) for child in value.values()]  # all of them: a number is refused wherever it is
+        return all(inside) and all(isinstance(key, str) and key.isascii() for key in value)
+    if isinstance(value, list | tuple):
+        inside = [_is_plain(child) for child in value]
+        return all(inside)
     if isinstance(value, float):
         raise NotCanonical("a number is not an integer")
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    for child in children:
-        _refuse_floats(child)
+    return value is None or (isinstance(value, int) and abs(value) <= _LARGEST)
