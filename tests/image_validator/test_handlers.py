@@ -211,6 +211,16 @@ async def test_other_bytes_than_the_sealed_ones_fail_the_run(stored: bool) -> No
     assert failed.failure.code == "custody_broken"
 
 
+async def test_sealed_bytes_other_than_those_that_were_judged_fail_the_run() -> None:
+    """The upload statement names what lies there now, and it is not what was judged under this id."""
+    world = World()
+    photos = await drafted(world, *scenes(12))
+    world.files[photos[3]] = "put in its place"
+    [failed] = await world.accept(*photos)
+    assert isinstance(failed, RunFailed)
+    assert failed.failure.code == "custody_broken"
+
+
 async def test_an_original_that_is_missing_fails_the_run() -> None:
     world = World()
     photos = [world.upload(content) for content in scenes(12)]
