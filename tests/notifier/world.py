@@ -1,7 +1,7 @@
 """Fakes of the notifier's ports and the events that its tests share."""
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from lifemask.bus.outcomes import Keep, Outcome, Retryable
 from lifemask.contracts import (
@@ -17,7 +17,19 @@ from lifemask.contracts import (
     Verdict,
 )
 from lifemask.contracts.event import Baton
-from lifemask.notifier.domain import Delivery, Notification, Operator, Pending, Schedule, Settled, Target, Tried
+from lifemask.notifier.domain import (
+    Answered,
+    Delivery,
+    Notification,
+    Operator,
+    Pending,
+    Reopened,
+    Schedule,
+    Settled,
+    State,
+    Target,
+    Tried,
+)
 from lifemask.notifier.letter import Called, Letter
 from lifemask.testkit.events import an_event
 
@@ -59,6 +71,8 @@ class InMemoryNotifications:
     """The rows, with the same conditions as the real ones."""
 
     rows: dict[str, Notification] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+    now: datetime = datetime(2026, 2, 1, tzinfo=UTC)
 
     async def find(self, user_id: str, notification: str) -> Notification | None:
         return self.rows.get(notification)
@@ -79,6 +93,10 @@ class InMemoryNotifications:
                 self.rows[id_] = replace(self.rows[id_], tries=tries)
             case Settled(id=id_, tries=tries, state=state):
                 self.rows[id_] = replace(self.rows[id_], tries=tries, state=state)
+            case Reopened(id=id_):
+                self.rows[id_] = replace(self.rows[id_], state=State.PENDING, resent_at=self.now)
+            case Answered(order=order, outcome=outcome):
+                self.answers[order] = outcome
 
 
 @dataclass

@@ -10,6 +10,7 @@ from lifemask.cli.demo import demo
 from lifemask.cli.events import events, listen
 from lifemask.cli.keys import keys
 from lifemask.cli.migrate import migrate
+from lifemask.cli.notifications import notifications
 from lifemask.cli.prepare import prepare
 from lifemask.cli.revoke import revoke
 from lifemask.cli.runs import run, runs
@@ -30,6 +31,7 @@ for command in (up, demo, train, runs, run, audit, revoke, events, listen, migra
 app.add_typer(keys, name="keys")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(training, name="training")
+app.add_typer(notifications, name="notifications")
 
 
 def main() -> None:

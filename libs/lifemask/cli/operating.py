@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 import typer
 
 from lifemask.cli.installation import Installation
-from lifemask.cli.stops import Missing
+from lifemask.cli.stops import Failed, Missing
 
 if TYPE_CHECKING:
     from lifemask.bus.rows import Connection
@@ -64,6 +64,22 @@ async def carried_out(connection: "Connection", service: str, names: Sequence[st
         return done if len(done) == len(set(names)) else None
 
     return await awaited(all_done, service, seconds)
+
+
+async def answered(connection: "Connection", service: str, order: str, seconds: float) -> str:
+    """What the service's handler answered to a told message. Raises Missing when it does not in time."""
+    from lifemask.bus.ordering import Done, is_handled, outcomes
+
+    async def answer() -> str | None:
+        handled = await is_handled(connection, service, order)
+        outcome = (await outcomes(connection, service, [order])).get(order)
+        if outcome not in {None, Done.TOLD}:
+            return outcome
+        if handled is None:
+            raise Failed(f"{service} gave up on the order.", "Look at it: lifemask dead-letters list")
+        return "refused: the run is over" if handled else None
+
+    return await awaited(answer, service, seconds)
 
 
 async def awaited(look: Callable[[], Awaitable[T | None]], service: str, seconds: float) -> T:

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from lifemask.cli.installation import Installation
-from lifemask.cli.operating import WAIT, Wait, Yes, awaited, carried_out, operator_name, operators_database
+from lifemask.cli.operating import WAIT, Wait, Yes, answered, operator_name, operators_database
 from lifemask.cli.out import Out
 from lifemask.cli.perform import AsJson, Debug, perform
 from lifemask.cli.stops import Code, Failed
@@ -130,31 +130,10 @@ async def _order(out: Out, connection: "Connection", run: str, what: Order, wait
         return Code.DONE
     told_body = {**what.body, "attempt": found.attempt, "order": order}
     await tell(connection, Told(_TRAINER, what.type, found.user_id, run, told_body), order, operator_name())
-    outcome = await _answer(connection, order, wait)
+    outcome = await answered(connection, _TRAINER, order, wait)
     out.fact("done", run=run, outcome=outcome)
     out.show(f"\n  {outcome}")
     return Code.FAILED if outcome.startswith("refused") else Code.DONE
-
-
-async def _answer(connection: "Connection", order: str, wait: float) -> str:
-    from lifemask.bus.ordering import Done, is_handled
-
-    async def said() -> str | None:
-        outcome = (await carried_out(connection, _TRAINER, [order], wait))[order]
-        if outcome != Done.TOLD:
-            return outcome
-        handled = await is_handled(connection, _TRAINER, order)
-        if handled is None:
-            raise Failed("The trainer gave up on the order.", "Look at it: lifemask dead-letters list")
-        return "refused: the run is over" if handled and await _is_still_told(connection, order) else None
-
-    return await awaited(said, _TRAINER, wait)
-
-
-async def _is_still_told(connection: "Connection", order: str) -> bool:
-    from lifemask.bus.ordering import Done, outcomes
-
-    return (await outcomes(connection, _TRAINER, [order])).get(order) == Done.TOLD
 
 
 async def _undecided(connection: "Connection", run: str) -> Undecided:

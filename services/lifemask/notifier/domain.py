@@ -65,6 +65,8 @@ class Notification:
     since: datetime
     tries: int = 0
     state: State = State.PENDING
+    resent_at: datetime | None = None
+    """When an operator had it sent again: the days of tries begin anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,22 @@ class Settled:
     id: Digest
     tries: int
     state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """Row: a settled one is to be told again, under the same id."""
+
+    user_id: UserId
+    id: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Row: what became of an operator's order."""
+
+    order: str
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +214,8 @@ def delay(notification: Digest, tries: int, schedule: Schedule) -> timedelta:
 def wait_before_next(notification: Notification, now: datetime, schedule: Schedule) -> timedelta | None:
     """The delay before the try after the next failed one; None when that would be too late to be of use."""
     wait = delay(notification.id, notification.tries + 1, schedule)
-    return wait if now + wait - notification.since <= schedule.patience else None
+    began = notification.resent_at or notification.since
+    return wait if now + wait - began <= schedule.patience else None
 
 
 def webhook_body(notification: Notification) -> str:

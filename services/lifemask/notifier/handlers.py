@@ -20,6 +20,7 @@ from lifemask.contracts import (
     SecurityReported,
 )
 from lifemask.notifier.domain import (
+    Answered,
     Channel,
     Delivery,
     Fact,
@@ -27,6 +28,7 @@ from lifemask.notifier.domain import (
     Notification,
     Operator,
     Pending,
+    Reopened,
     Reported,
     Schedule,
     Settled,
@@ -67,6 +69,16 @@ class DeliverWebhook(_Deliver):
     """Try to call an app's webhook."""
 
     ce_type: ClassVar[str] = "lifemask.notifier.deliver-webhook.v1"
+
+
+class ResendOrdered(Reminder):
+    """An operator wants a notification sent again. `order` is where the answer goes."""
+
+    ce_type: ClassVar[str] = "lifemask.notifier.resend-ordered.v1"
+
+    run_id: RunId
+    notification: Digest
+    order: str
 
 
 class MailOperator(Reminder):
@@ -149,6 +161,17 @@ async def deliver_webhook(
     return _after(delivery, note, reminder, turn.got_at, schedule)
 
 
+async def resend(order: ResendOrdered, *, notifications: Notifications) -> Sequence[Outcome]:
+    """Another try now, under the same id; of a settled one the days of tries begin anew."""
+    note = await notifications.find(order.user_id, order.notification)
+    if note is None:
+        return [Keep(Answered(order.order, "refused: no such notification"))]
+    now = Later(_reminder(note), timedelta(0))
+    if note.state is State.PENDING:
+        return [Keep(Answered(order.order, "tried_now")), now]
+    return [Keep(Reopened(order.user_id, note.id)), Keep(Answered(order.order, "sent_again")), now]
+
+
 async def note_report(
     event: SecurityReported, *, reports: Reports, operator: Operator, turn: Turn
 ) -> Sequence[Outcome]:
@@ -186,8 +209,12 @@ async def mail_operator(
 
 def _begin(event: Fact, channel: Channel, since: datetime) -> list[Outcome]:
     note = of(event, channel, since)
-    first = _REMINDERS[channel](user_id=event.user_id, run_id=event.run_id, notification=note.id)
-    return [Keep(Pending(note)), Later(first, timedelta(0))]
+    return [Keep(Pending(note)), Later(_reminder(note), timedelta(0))]
+
+
+def _reminder(note: Notification) -> _Deliver:
+    run = note.fact
+    return _REMINDERS[note.channel](user_id=run.user_id, run_id=run.run_id, notification=note.id, tries=note.tries)
 
 
 async def _awaited(reminder: _Deliver, notifications: Notifications) -> Notification | None:
@@ -245,4 +272,5 @@ HANDLERS = (
     on(DeliverToOperator, deliver_to_operator),
     on(DeliverWebhook, deliver_webhook),
     on(MailOperator, mail_operator),
+    on(ResendOrdered, resend),
 )

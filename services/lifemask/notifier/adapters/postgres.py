@@ -6,15 +6,18 @@ from typing import Any
 
 import asyncpg
 
+from lifemask.bus.asking import answer
 from lifemask.bus.rows import Connection, Rows
 from lifemask.contracts import BY_TYPE, Digest, RunId, SecurityReported, UserId
 from lifemask.contracts.event import Baton
 from lifemask.notifier.domain import (
+    Answered,
     Channel,
     Fact,
     Mailed,
     Notification,
     Pending,
+    Reopened,
     Reported,
     Settled,
     State,
@@ -38,6 +41,10 @@ _REPORTED = """
 insert into report (user_id, id, fact, got_at) values ($1, $2, $3, $4) on conflict (user_id, id) do nothing
 """
 _MAILED = "update report set mailed_at = now() where user_id = $1 and id = any($2::text[]) and mailed_at is null"
+_REOPENED = """
+update notification set state = 'pending', settled_at = null, resent_at = now()
+where user_id = $1 and id = $2 and state <> 'pending'
+"""
 
 
 class PostgresReports:
@@ -80,7 +87,10 @@ class PostgresNotifications:
 
 async def write_row(connection: Connection, row: object) -> None:
     """Stores a row of the domain inside the finishing transaction."""
-    await connection.execute(*_statement(row))
+    if isinstance(row, Answered):
+        await answer(connection, row.order, row.outcome)
+    else:
+        await connection.execute(*_statement(row))
 
 
 def _statement(row: object) -> tuple[Any, ...]:
@@ -94,6 +104,8 @@ def _statement(row: object) -> tuple[Any, ...]:
             return _TRIED, user_id, id_, tries
         case Settled(user_id=user_id, id=id_, tries=tries, state=state):
             return _SETTLED, user_id, id_, tries, state.value
+        case Reopened(user_id=user_id, id=id_):
+            return _REOPENED, user_id, id_
         case Reported(report=report, got_at=got_at):
             return _REPORTED, report.user_id, report_id(report), report.body(), got_at
         case Mailed(user_id=user_id, ids=ids):
@@ -104,4 +116,12 @@ def _statement(row: object) -> tuple[Any, ...]:
 def _notification(row: asyncpg.Record) -> Notification:
     fact = BY_TYPE[row["outcome"]].read(row["fact"])
     assert isinstance(fact, Fact)
-    return Notification(row["id"], Channel(row["channel"]), fact, row["since"], row["tries"], State(row["state"]))
+    return Notification(
+        row["id"],
+        Channel(row["channel"]),
+        fact,
+        row["since"],
+        row["tries"],
+        State(row["state"]),
+        row["resent_at"],
+    )
