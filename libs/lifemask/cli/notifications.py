@@ -99,7 +99,10 @@ def resend(
         if bool(ids) == bool(run):
             raise WrongUsage("Which notifications?", "Name their ids, or --run for all of a run.")
         async with operators_database(Installation.find(data)) as connection:
-            found = await _find(connection, run, None) if run else [await _named(connection, each) for each in ids or ()]
+            if run:
+                found = await _find(connection, run, None)
+            else:
+                found = [await _named(connection, each) for each in ids or ()]
             for note in found:
                 out.fact("resend", ordered=yes, **asdict(note))
                 out.show(Text(f"  ▸ {note.id[:12]} {note.channel}, {note.state}: tried again now, under the same id"))
