@@ -17,6 +17,7 @@ DEFENCES: Final = {
     "archive as packed": "the archive is read back, and each member compared with the plan",
     "archive before paying": "the archive is hashed again in the same call that pays",
     "chain before paying": "every statement down to the upload is verified in the same call that pays",
+    "statement written once": "a statement is written once: another one under its name ends the run",
     "owner of the run": "`owner.json` must name this user and run",
     "gateway": "the last 64 KiB are withheld until the whole archive has the sealed digest; the run is stopped",
     "statement signature": "the keyring says who may sign which step, and when",
@@ -46,7 +47,13 @@ def written() -> str:
         "Tests: `tests/attacks/test_attacks.py`, by the attack's name.\n\n"
         "| attack | what stops it |\n|---|---|\n"
     )
-    return BEGIN + head + "".join(f"| {one.name} | {_defence(one)} |\n" for one in BOOK) + END
+    tail = (
+        "\nNot caught: whoever can write to the tables of ingest and of image-validator and to the bucket can exchange "
+        "a photo before `submit` and take away the memory of it. Whoever can write to ingest's table alone can change "
+        "what a draft asks for (steps, trigger word) before it is sealed. A row put into an inbox by hand is believed "
+        "as a message; it still has to pass the chain.\n"
+    )
+    return BEGIN + head + "".join(f"| {one.name} | {_defence(one)} |\n" for one in BOOK) + tail + END
 
 
 def _defence(one: Attack) -> str:

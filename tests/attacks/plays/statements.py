@@ -3,9 +3,11 @@
 from collections.abc import Awaitable, Callable
 
 from tests.attacks.attack import Attack, Scene, attack
+from tests.attacks.house import BUSY
 from tests.attacks.plays.objects import is_ready, was_paid
 from tests.attacks.swaps import donors, folder, put_over
 from tests.system.photos import good
+from tests.system.waiting import eventually
 
 from lifemask.contracts.signing import Signer, unseal
 from lifemask.custody.envelopes import PAYLOAD_TYPE, write_envelope
@@ -69,6 +71,27 @@ async def _(scene: Scene) -> None:
 )
 async def _(scene: Scene) -> None:
     replay(scene, DATASET, scene.user, scene.notes["earlier"])
+
+
+@attack(
+    BOOK,
+    "true statement of another attempt replayed",
+    at=BUSY,
+    gates=("statement written once",),
+    link="training: statement exists and differs",
+    won=was_paid,
+)
+async def _(scene: Scene) -> None:
+    """A row that names another trainer makes a second attempt of the first."""
+    query = "update trainer.attempt set trainer = 'another/trainer:1' where user_id = $1 and run_id = $2"
+    await scene.house.rows.execute(query, scene.user, scene.run)
+    first, second = (folder(scene) / "custody" / f"4-training-{number}.dsse.json" for number in (1, 2))
+
+    async def is_sealed() -> bool:
+        return second.exists()
+
+    await eventually(is_sealed, 30)
+    put_over(second, first.read_bytes())
 
 
 @attack(

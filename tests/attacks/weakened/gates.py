@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from early import open_image_validator, open_ingest, open_packager
 from late import open_publisher, open_trainer
-from opened import USER, is_open, module
+from opened import USER, is_open, module, user_in
 
 _OWN: Final[Mapping[str, Callable[[], None]]] = {
     "ingest": open_ingest,
@@ -35,6 +35,8 @@ def open_signers() -> None:
     reading = module("lifemask.custody.reading")
     verifying = module("lifemask.custody.verify")
 
+    chain = module("lifemask.custody.chain").Chain
+    once = chain._sign_once
     verify, check, owns = verifying.verify, verifying.check_signer, verifying.check_owner
 
     def known(step: Any, digest: str, place: Any, *more: Any, **named: Any) -> Any:
@@ -49,6 +51,11 @@ def open_signers() -> None:
         if not is_open("owner of the run", place.user):
             owns(found, place)
 
+    async def sign_once(self: Any, kind: Any, key: str, payload: bytes, at: Any) -> None:
+        if not (is_open("statement written once", user_in(key)) and await self._objects.head(key)):
+            await once(self, kind, key, payload, at)
+
+    chain._sign_once = sign_once
     reading.check_owner = owner
     verifying.check_owner = owner
     reading.verify = known
