@@ -268,13 +268,18 @@ class InMemoryChain:
     problem: Failure | None = None
     unsealed: Failure | None = None
     sealed: list[tuple[str, datetime]] = field(default_factory=list)
+    trainings: set[AttemptId] = field(default_factory=set)
 
     async def prove(self, event: DatasetSealed, seen: datetime) -> Dataset | Failure:
         key = f"users/{event.user_id}/runs/{event.run_id}/archive/1.zip"
         return self.problem or Dataset(event.statement, key, "d" * 64, 61_000_000, "TOK")
 
+    async def has_training(self, attempt: AttemptId) -> bool:
+        return attempt in self.trainings
+
     async def seal_training(self, attempt: Attempt, dataset: Dataset, at: datetime) -> Digest | Failure:
         self.sealed.append(("training", at))
+        self.trainings.add(attempt.id)
         return self.unsealed or DIGEST
 
     async def seal_weights(

@@ -72,6 +72,15 @@ async def test_anothers_training_is_not_taken_for_ours(world: World) -> None:
     assert "TrainingSucceeded" not in kinds(out)
 
 
+async def test_a_deleted_row_is_not_paid_for_again(world: World) -> None:
+    await world.handle(world.sealed)
+    world.attempts.rows.clear()
+    world.reminders.clear()
+    assert kinds(await world.handle(world.sealed)) == ["Doubt", "Reconcile"]
+    assert kinds(await world.fire()) == ["Adopt", "TrainingStarted", "Look"]
+    assert len(world.trainings.orders) == 1
+
+
 def test_an_address_leads_to_its_own_attempt_alone_also_once_it_has_expired() -> None:
     tokens = Tokens(bytes(32))
     addresses = TokenAddresses("https://lifemask.test", tokens)

@@ -115,8 +115,11 @@ async def test_a_statement_of_another_user_is_refused(sealed: Sealed) -> None:
 
 async def test_the_training_is_sealed_once_per_attempt(sealed: Sealed) -> None:
     dataset = await sealed.proven()
+    assert not await sealed.chain.has_training(sealed.attempt().id)
     first = await sealed.chain.seal_training(sealed.attempt(), dataset, AT)
     assert isinstance(first, str)
+    assert await sealed.chain.has_training(sealed.attempt().id)
+    assert not await sealed.chain.has_training(sealed.attempt(2).id)
     assert await sealed.chain.seal_training(sealed.attempt(), dataset, AT) == first
     assert "training" in link_of(await sealed.chain.seal_training(sealed.attempt(), dataset, AT + timedelta(seconds=1)))
     second = await sealed.chain.seal_training(sealed.attempt(2), dataset, AT)

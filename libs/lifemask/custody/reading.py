@@ -64,6 +64,10 @@ class Reader:
             read[key] = file
         return verify(step, digest, place, read, trusted=self._keys, seen=seen)
 
+    async def is_sealed(self, step: AnyStep, user_id: str, run_id: str, attempt: int = 1) -> bool:
+        """Whether a statement of the step is there, whatever it says."""
+        return await self._objects.head(Place(user_id, run_id, attempt).statement(step)) is not None
+
     async def signed_file(
         self, step: AnyStep, digest: str, user_id: str, run_id: str, attempt: int = 1
     ) -> tuple[str, bytes]:

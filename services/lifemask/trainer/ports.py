@@ -57,6 +57,9 @@ class Chain(Protocol):
         came. Its parameters must be those that the person sealed with the upload, its counts those of the statement.
         """
 
+    async def has_training(self, attempt: AttemptId) -> bool:
+        """Whether a training of this number was sealed already. It stays so whatever becomes of our rows."""
+
     async def seal_training(self, attempt: Attempt, dataset: Dataset, at: datetime) -> Digest | Failure:
         """Seals what will be asked of the provider, before it is asked. The same again gives the same digest."""
 

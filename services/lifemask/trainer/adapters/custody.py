@@ -12,7 +12,7 @@ from lifemask.custody.steps import DATASET, TRAINING, UPLOAD, WEIGHTS, TrainingF
 from lifemask.objects import keys
 from lifemask.objects.keys import Key
 from lifemask.objects.port import ObjectMissing, ObjectStore
-from lifemask.trainer.domain.attempt import Attempt
+from lifemask.trainer.domain.attempt import Attempt, AttemptId
 from lifemask.trainer.domain.training import Training
 from lifemask.trainer.domain.weights import Copied, echo_of, is_of_another_archive
 from lifemask.trainer.ports import Dataset
@@ -35,6 +35,9 @@ class CustodyChain:
             return await self._prove(event, seen)
         except CustodyBroken as broken:
             return broken.failure(event.run_id)
+
+    async def has_training(self, attempt: AttemptId) -> bool:
+        return await self._chain.is_sealed(TRAINING, *attempt)
 
     async def seal_training(self, attempt: Attempt, dataset: Dataset, at: datetime) -> Digest | Failure:
         plan = attempt.plan

@@ -85,11 +85,15 @@ async def pay(
     attempt = await _intend(event, dataset, last, seen_at, turn=turn, addresses=addresses, policy=policy)
     if isinstance(attempt, Failure):
         return [failed(event.user_id, event.run_id, attempt)]
+    is_new = last is None or attempt.id != last.id
+    forgotten = is_new and await chain.has_training(attempt.id)
     statement = await chain.seal_training(attempt, dataset, seen_at)
     if isinstance(statement, Failure):
         return [failed(event.user_id, event.run_id, statement)]
     order = _order(attempt, dataset, addresses)
     await turn.commit(Keep(Claim(attempt.id, statement)))
+    if forgotten:  # it may have been paid for by a row that is gone: only the provider can tell
+        return [Keep(Doubt(attempt.id)), reconcile_again(attempt.id, 0, NOW)]
     return await _after(await trainings.create(order), attempt, turn, policy)
 
 
