@@ -75,7 +75,16 @@ async def test_only_rows_of_the_service_are_kept(migrated: Migrated) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", ["clean = repeat('d', 64)", "original = repeat('d', 64)", "faults = '{BLURRY}'", "bound = false"]
+    "change",
+    [
+        "clean = repeat('d', 64)",
+        "original = repeat('d', 64)",
+        "faults = '{BLURRY}'",
+        "bound = false",
+        "likeness = decode(repeat('07', 32), 'hex')",
+        "likeness = null",
+        "place = 7",
+    ],
 )
 async def test_a_row_that_somebody_changed_counts_as_not_judged(migrated: Migrated, change: str) -> None:
     pool = await migrated("image-validator")

@@ -64,15 +64,17 @@ class PostgresPhotos:
 
 
 def _judgement(photo: Photo) -> tuple[str | int | list[str] | None, ...]:
-    """What later steps are told, in the order of the code."""
+    """What later steps are told, and what other photos are compared with, in the order of the code."""
     clean = photo.clean
     return (
         "photo",
         photo.user_id,
         photo.run_id,
         photo.photo_id,
+        photo.place,
         [verdict.value for verdict in photo.faults],
         photo.original,
+        photo.likeness,
         clean.sha256 if clean else None,
         clean.bytes if clean else None,
         photo.similar_to,
