@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -57,11 +57,12 @@ def letter_fields(letter: "Letter", *, whole: bool = False) -> dict[str, Any]:
     return fields
 
 
-def letters_table(letters: Iterable["Letter"]) -> Table:
+def letters_table(letters: Sequence["Letter"]) -> Table:
     """Letters, one a line."""
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("letter", "since", "message", "run", "its run", "tries", "replays", "why"):
-        table.add_column(column, no_wrap=column != "why", overflow="fold" if column == "why" else "ellipsis")
+    table.add_column("letter", no_wrap=True, min_width=max((len(letter.id) for letter in letters), default=0))
+    for column in ("since", "message", "run", "its run", "tries", "replays", "why"):
+        table.add_column(column, overflow="fold")
     for letter in letters:
         table.add_row(
             Text(letter.id, style="bold"),

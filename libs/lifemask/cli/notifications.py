@@ -26,6 +26,8 @@ _NOTIFIER: Final = "notifier"
 _RESEND: Final = "lifemask.notifier.resend-ordered.v1"
 _SHORTEST: Final = 8
 """Characters of an id that may stand for all 64."""
+_SHOWN: Final = 12
+"""Characters of an id in a table."""
 _MOST: Final = 1000
 """Lines of a list."""
 
@@ -105,7 +107,9 @@ def resend(
                 found = [await _named(connection, each) for each in ids or ()]
             for note in found:
                 out.fact("resend", ordered=yes, **asdict(note))
-                out.show(Text(f"  ▸ {note.id[:12]} {note.channel}, {note.state}: tried again now, under the same id"))
+                out.show(
+                    Text(f"  ▸ {note.id[:_SHOWN]} {note.channel}, {note.state}: tried again now, under the same id")
+                )
             if not yes:
                 out.show("\nNothing was done yet. Do it: the same command with --yes.")
                 return Code.DONE
@@ -124,7 +128,7 @@ async def _resend(out: Out, connection: "Connection", note: Note, wait: float) -
     await tell(connection, told, order, operator_name())
     outcome = await answered(connection, _NOTIFIER, order, wait)
     out.fact("done", id=note.id, run=note.run_id, outcome=outcome)
-    out.show(f"  {note.id[:12]}: {outcome.replace('_', ' ')}")
+    out.show(f"  {note.id[:_SHOWN]}: {outcome.replace('_', ' ')}")
     return not outcome.startswith("refused")
 
 
@@ -167,11 +171,12 @@ async def _read(connection: "Connection", condition: str, *values: object) -> li
 
 def _table(found: Sequence[Note]) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("notification", "since", "what", "channel", "state", "tries", "run", "user"):
-        table.add_column(column, no_wrap=True)
+    table.add_column("notification", no_wrap=True, min_width=_SHOWN)
+    for column in ("since", "what", "channel", "state", "tries", "run", "user"):
+        table.add_column(column, overflow="fold")
     for note in found:
         table.add_row(
-            Text(note.id[:12], style="bold"),
+            Text(note.id[:_SHOWN], style="bold"),
             note.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
             Text(note.outcome.removeprefix("lifemask.").rpartition(".")[0]),
             note.channel,
