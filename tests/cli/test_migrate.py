@@ -10,6 +10,7 @@ from tests.cli.conftest import Call
 
 from lifemask.cli.embedded.broker import MockBroker
 from lifemask.contracts import Topic
+from lifemask.contracts.topics import PROBES
 
 
 @pytest.fixture
@@ -40,6 +41,7 @@ def test_topics_that_are_there_are_left_alone(
 ) -> None:
     for topic in Topic:
         broker.create_topic(topic.named("mine."), 1)
+    broker.create_topic(f"mine.{PROBES}", 1)
     monkeypatch.setenv("LIFEMASK_KAFKA", broker.bootstrap)
     monkeypatch.setenv("LIFEMASK_TOPIC_PREFIX", "mine.")
     monkeypatch.setenv("LIFEMASK_KAFKA_PARTITIONS", "1")
@@ -50,6 +52,7 @@ def test_topics_that_are_there_are_left_alone(
 def test_topics_of_another_shape_are_named(lifemask: Call, broker: MockBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     for topic in Topic:
         broker.create_topic(topic, 2 if topic is Topic.RUNS else 4)
+    broker.create_topic(PROBES, 1)
     monkeypatch.setenv("LIFEMASK_KAFKA", broker.bootstrap)
     code, lines = lifemask("migrate", "--no-database", "--partitions", "4", "--replicas", "1")
     assert code == 1

@@ -22,5 +22,9 @@ class Topic(StrEnum):
         return f"{prefix}{self.value}"
 
 
+PROBES: Final = "lifemask.probes"
+"""After the environment's prefix: no topic of facts, but where services try whether they can produce and consume. One
+partition, kept for an hour."""
+
 PARTITIONS: Final = 64
 """Partitions per topic in production. Adding some later would move users to other partitions."""

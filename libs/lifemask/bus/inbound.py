@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lifemask.bus.outcomes import Route
-from lifemask.contracts import BadEnvelope, Envelope, read_envelope, split_version
+from lifemask.contracts import BY_TYPE, BadEnvelope, Envelope, Topic, read_envelope, split_version
 from lifemask.contracts.ids import USER_PATTERN, UUID7_PATTERN
 from lifemask.contracts.runs import RunCancelRequested
 from lifemask.contracts.users import UserErasureRequested
@@ -74,6 +74,14 @@ class Table:
             families[family] = max(version, families.get(family, 0))
         bringing = frozenset(split_version(name)[0] for name, route in by_type.items() if route.brings)
         return cls(by_type, families, bringing)
+
+    @property
+    def topics(self) -> set[Topic]:
+        """The topics this service reads."""
+        kinds = {BY_TYPE[name] for name in self.routes if name in BY_TYPE}
+        if self.brings:
+            kinds.add(RunCancelRequested)
+        return {kind.topic for kind in kinds}
 
     def read(self, raw: Raw) -> Inbound | None:
         """The record's row, or None for a type this service has no use for."""

@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
@@ -15,6 +15,10 @@ from lifemask.bus.rows import Connection
 
 if TYPE_CHECKING:
     import sqlalchemy
+
+
+KEPT_FROM: Final = {"migration": ("insert", "update", "delete"), "operator_order": ("insert", "delete")}
+"""What a service's role may not do with tables of its own schema; everything else it may."""
 
 
 class MigrationRefused(Exception):
@@ -33,7 +37,7 @@ async def migrate(dsn: str, services: Sequence[str] = SERVICES, passwords: Mappi
         try:
             for service in services:
                 await _prepare(connection, service)
-                if not await is_current(connection, schema_of(service), _versions(service)):
+                if not await is_current(connection, schema_of(service), versions_of(service)):
                     await _upgrade(dsn, service)
                 await _grant(connection, service)
                 if password := (passwords or {}).get(service):
@@ -78,13 +82,14 @@ def _run_alembic(connection: "sqlalchemy.Connection", service: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(files("lifemask.bus") / "migrations"))
     config.set_main_option("path_separator", "newline")
-    config.set_main_option("version_locations", "\n".join(map(str, _versions(service))))
+    config.set_main_option("version_locations", "\n".join(map(str, versions_of(service))))
     config.attributes.update(connection=connection, schema=schema_of(service))
     command.upgrade(config, "heads")
     connection.commit()
 
 
-def _versions(service: str) -> list[Path]:
+def versions_of(service: str) -> list[Path]:
+    """The folders of a service's migrations."""
     places = [Path(str(files("lifemask.bus") / "migrations" / "versions"))]
     found = importlib.util.find_spec(f"lifemask.{schema_of(service)}")
     if found is not None and found.submodule_search_locations:
@@ -101,8 +106,7 @@ async def _grant(connection: Connection, service: str) -> None:
         for statement in (
             f"grant usage on schema {schema} to {role}",
             f"grant select, insert, update, delete on all tables in schema {schema} to {role}",
-            f"revoke insert, update, delete on {schema}.migration from {role}",
-            f"revoke insert, delete on {schema}.operator_order from {role}",
+            *(f"revoke {', '.join(kept)} on {schema}.{table} from {role}" for table, kept in KEPT_FROM.items()),
             f"revoke all on schema public from {role}",
         ):
             await connection.execute(statement)

@@ -32,8 +32,9 @@ from lifemask.bus.stalling import Stalling
 from lifemask.bus.timer import Cleaner, Timer
 from lifemask.bus.topics import require_topics
 from lifemask.bus.worker import Worker
-from lifemask.contracts import BY_TYPE, RunCancelRequested, Stage, Topic
+from lifemask.contracts import Stage, Topic
 from lifemask.keys.files import open_keys
+from lifemask.runtime.checkup import Checkup
 from lifemask.runtime.settings import ServiceSettings
 
 
@@ -88,16 +89,18 @@ class Bus:
         on_end: OnEnd = nothing_on_end,
         guard: Guard = let_in,
         outsiders: Outsiders = nobody,
+        checkup: Checkup | None = None,
         app: Any = None,
         **ports: object,
     ) -> "Service":
         """The service of these routes. Handlers get `ports` by name; `app` is an ASGI app to serve as well.
 
         `guard` is asked for each record that the routes want, before its signature is checked; `outsiders` knows the
-        keys of sources that are no services of ours.
+        keys of sources that are no services of ours; `checkup` tries the service's outside calls beside its work.
         """
         self.outbound = Outbound(self.service, self.signer, self.settings.topic_prefix, writer, on_end)
-        return Service(self, Table.of(routes), ports, app=app, guard=guard, check=Check(self.trust, outsiders))
+        check = Check(self.trust, outsiders)
+        return Service(self, Table.of(routes), ports, app=app, guard=guard, check=check, checkup=checkup)
 
     async def commit(
         self, user_id: str, outcomes: Sequence[Outcome], *, cause: str, run_id: str | None = None, takes: bool = False
@@ -142,6 +145,8 @@ class Readiness:
     needs_operator: Sequence[str]
     """The oldest runs that wait for an operator: what is undecided, and the command that settles it."""
     paused: str | None
+    problems: tuple[str, ...] = ()
+    """What the probes found wrong. They keep nobody from working: a service may well do without for a while."""
 
     def ready(self, watchdog: float) -> bool:
         """Whether the service reads its topics, publishes what it has to say, and is not paused."""
@@ -152,11 +157,20 @@ class Service:
     """One service of the chain. `run` works until it is cancelled or something essential breaks."""
 
     def __init__(
-        self, bus: Bus, table: Table, ports: dict[str, object], *, app: Any, guard: Guard, check: Check
+        self,
+        bus: Bus,
+        table: Table,
+        ports: dict[str, object],
+        *,
+        app: Any,
+        guard: Guard,
+        check: Check,
+        checkup: Checkup | None,
     ) -> None:
         settings = bus.settings
         limits = limits_of(settings)
         self.app = app
+        self.checkup = checkup
         self.name = bus.service
         self.table = table
         self.bus = bus
@@ -202,10 +216,7 @@ class Service:
     @property
     def topics(self) -> list[str]:
         """The topics this service reads."""
-        kinds = {BY_TYPE[name] for name in self.table.routes if name in BY_TYPE}
-        if self.table.brings:
-            kinds.add(RunCancelRequested)
-        return sorted({self._named(kind.topic) for kind in kinds})
+        return sorted(self._named(topic) for topic in self.table.topics)
 
     def _named(self, topic: Topic) -> str:
         return topic.named(self.bus.settings.topic_prefix)
@@ -225,6 +236,8 @@ class Service:
             tasks.create_task(self.relay.run(), name="relay")
             tasks.create_task(self.cleaner.run(), name="cleaner")
             tasks.create_task(self.reporter.run(), name="reporter")
+            if self.checkup is not None:
+                tasks.create_task(self.checkup.run(), name="checkup")
             tasks.create_task(self._consume(self.consumer), name="consumer")
 
     async def _consume(self, consumer: Consumer) -> None:
@@ -246,6 +259,7 @@ class Service:
         return Readiness(
             last_poll=time.monotonic() - polled,
             paused=f"{reason.code.value}: {reason.detail}" if reason else None,
+            problems=self.checkup.problems if self.checkup else (),
             **dict(record or {}),
         )
 

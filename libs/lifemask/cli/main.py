@@ -7,6 +7,7 @@ import typer
 from lifemask.cli.audit import audit
 from lifemask.cli.dead_letters import dead_letters
 from lifemask.cli.demo import demo
+from lifemask.cli.doctor import doctor
 from lifemask.cli.events import events, listen
 from lifemask.cli.keys import keys
 from lifemask.cli.migrate import migrate
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 the run or the check failed, 2 wrong usage, 3 a service or setting is missing.",
 )
-for command in (up, demo, train, runs, run, audit, revoke, events, listen, migrate, prepare):
+for command in (up, demo, train, runs, run, audit, doctor, revoke, events, listen, migrate, prepare):
     app.command()(command)
 app.add_typer(keys, name="keys")
 app.add_typer(dead_letters, name="dead-letters")

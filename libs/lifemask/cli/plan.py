@@ -13,6 +13,7 @@ from lifemask.cli.store_accounts import PREFIX as SECRET
 from lifemask.cli.store_accounts import Account
 from lifemask.cli.supervisor import Child
 from lifemask.contracts import Topic
+from lifemask.contracts.topics import PROBES
 
 SERVICES: Final = ("ingest", "image_validator", "packager", "trainer", "publisher", "notifier")
 AUDITOR: Final = "auditor"
@@ -53,7 +54,8 @@ def plan(environment: Environment, data: Path, ports: Mapping[str, int]) -> tupl
         children.append(embedded_postgres(data / "postgres", data / "run"))
     if parts.kafka:
         prefix = environment.get("LIFEMASK_TOPIC_PREFIX", "")
-        children.append(embedded_broker({topic.named(prefix): _PARTITIONS for topic in Topic}, data / "run"))
+        topics = {topic.named(prefix): _PARTITIONS for topic in Topic} | {prefix + PROBES: 1}
+        children.append(embedded_broker(topics, data / "run"))
     if parts.sandbox:
         children.append(_sandbox(environment, data, ports))
     for package in SERVICES:
@@ -126,7 +128,7 @@ def _service(
     def env(given: Environment) -> dict[str, str]:
         dsn = given.get("LIFEMASK_POSTGRES") or environment["LIFEMASK_POSTGRES"]
         mine = {"LIFEMASK_POSTGRES": own or as_role(dsn, package), "LIFEMASK_PORT": str(ports[package])}
-        return {**given, **common, **mine, **_at_the_store(package, environment)}
+        return {**given, **common, **mine, **at_the_store(package, environment)}
 
     return service(package, ports[package], env=env, after=after)
 
@@ -140,7 +142,7 @@ def _auditor(environment: Environment, common: Mapping[str, str], after: tuple[s
 
     def env(given: Environment) -> dict[str, str]:
         dsn = given.get("LIFEMASK_POSTGRES") or environment["LIFEMASK_POSTGRES"]
-        return {**given, **common, "LIFEMASK_POSTGRES": dsn, **_at_the_store(AUDITOR, environment)}
+        return {**given, **common, "LIFEMASK_POSTGRES": dsn, **at_the_store(AUDITOR, environment)}
 
     hours = f"{hours_between_audits(environment):g}"
     return Child(
@@ -153,7 +155,7 @@ def _auditor(environment: Environment, common: Mapping[str, str], after: tuple[s
     )
 
 
-def _at_the_store(package: str, environment: Environment) -> dict[str, str]:
+def at_the_store(package: str, environment: Environment) -> dict[str, str]:
     """The service's own account at the store, where the environment names its secret key."""
     account = Account(package.replace("_", "-"), environment.get(f"{SECRET}{package.upper()}", ""))
     return account.environment() if account.secret else {}

@@ -14,11 +14,11 @@ def choose_ports(names: Iterable[str], data: Path, wanted: Mapping[str, int] | N
 
     Raises OSError when a wanted port is taken.
     """
-    remembered = _load(data / _FILE)
+    before = remembered(data)
     chosen = dict[str, int]()
     with contextlib.ExitStack() as held:  # all held at once, so that no two are the same
         for name in names:
-            sock = held.enter_context(_bind((wanted or {}).get(name, 0), remembered.get(name, 0)))
+            sock = held.enter_context(_bind((wanted or {}).get(name, 0), before.get(name, 0)))
             chosen[name] = sock.getsockname()[1]
     (data / _FILE).write_text(json.dumps(chosen))
     return chosen
@@ -33,9 +33,10 @@ def _bind(wanted: int, remembered: int) -> socket.socket:
         return socket.create_server(("127.0.0.1", 0))
 
 
-def _load(path: Path) -> dict[str, int]:
+def remembered(data: Path) -> dict[str, int]:
+    """The ports that were chosen last in `data`; empty when none were."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads((data / _FILE).read_text())
     except (OSError, ValueError):
         return {}
     names = found if isinstance(found, dict) else {}

@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import (
-    IncompatibleBrokerVersion,
-    TopicAlreadyExistsError,
-    for_code,
-)
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from lifemask.bus.topic_settings import TRAIL, settings_of
 from lifemask.contracts import PARTITIONS, Topic
+from lifemask.contracts.topics import PROBES
 
 _PATIENCE_MS: Final = 30_000
 _NEWS_PATIENCE: Final = 30.0  # seconds
@@ -28,11 +25,8 @@ _MESSAGE_BYTES: Final = 1_048_588
 """Largest record batch: Kafka's own default, which is what our producers keep below (dead letters carry at most half
 a megabyte of the original)."""
 
-_FOR_EVER: Final = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
-"""Nothing is ever deleted from a topic: they are the audit trail."""
-_CLOCK: Final = {"message.timestamp.type": "LogAppendTime"}
-"""A record's time is the broker's: whoever reads old records believes the keys of that time, and a thief of a key that
-was replaced must not choose it."""
+_OF_PROBES: Final = {"retention.ms": "3600000"}
+"""An hour: nobody needs a probe that was read."""
 
 
 class TopicsRefused(Exception):
@@ -54,7 +48,7 @@ class Wanted:
     def settings(copies: int) -> dict[str, str]:
         """A topic's settings. With three copies, two must have a record before it counts as written."""
         in_sync = 2 if copies >= _SAFE_COPIES else 1
-        return {**_FOR_EVER, **_CLOCK, "min.insync.replicas": str(in_sync), "max.message.bytes": str(_MESSAGE_BYTES)}
+        return {**TRAIL, "min.insync.replicas": str(in_sync), "max.message.bytes": str(_MESSAGE_BYTES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +72,8 @@ async def prepare_topics(brokers: Sequence[str], prefix: str, wanted: Wanted) ->
         size = len((await admin.describe_cluster())["brokers"])
         copies = wanted.copies(size)
         known = await admin.list_topics()
-        made = await _make([name for name in names if name not in known], wanted, copies, admin)
+        missing = [name for name in (*names, prefix + PROBES) if name not in known]
+        made = await _make(missing, prefix, wanted, copies, admin)
         there = [name for name in names if name not in made]
         await _until_known(admin, names)
         return Prepared(made, there, await _differences(admin, there, wanted.partitions, copies), copies, size)
@@ -94,11 +89,18 @@ async def _admin(brokers: Sequence[str]) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.close()
 
 
-async def _make(names: Sequence[str], wanted: Wanted, copies: int, admin: AIOKafkaAdminClient) -> list[str]:
+async def _make(
+    names: Sequence[str], prefix: str, wanted: Wanted, copies: int, admin: AIOKafkaAdminClient
+) -> list[str]:
     if not names:
         return []
     settings = Wanted.settings(copies)
-    new = [NewTopic(name, wanted.partitions, copies, topic_configs=settings) for name in names]
+    new = [
+        NewTopic(name, 1, copies, topic_configs=settings | _OF_PROBES)
+        if name == prefix + PROBES
+        else NewTopic(name, wanted.partitions, copies, topic_configs=settings)
+        for name in names
+    ]
     answer = await admin.create_topics(new)
     made, refused = [], dict[str, str]()
     for name, code, *words in answer.topic_errors:
@@ -126,7 +128,7 @@ async def _differences(
     if not names:
         return {}
     shapes = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics(list(names))}
-    settings = await _settings(admin, names)
+    settings = await settings_of(admin, names)
     found = {name: [*_shape(shapes[name], partitions, copies), *_unlike(settings[name], copies)] for name in names}
     return {name: problems for name, problems in found.items() if problems}
 
@@ -147,16 +149,3 @@ def _unlike(settings: Mapping[str, str] | None, copies: int) -> Iterable[str]:
         enough = name in {"min.insync.replicas", "max.message.bytes"} and int(is_value or 0) >= int(value)
         if is_value != value and not enough:
             yield f"{name} {is_value}, not {value}"
-
-
-async def _settings(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, Mapping[str, str] | None]:
-    try:
-        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
-    except IncompatibleBrokerVersion:  # a stand-in for Kafka; every Kafka since 0.11 answers
-        return dict.fromkeys(names)
-    found: dict[str, Mapping[str, str] | None] = {}
-    for code, _words, _type, name, entries in (resource for answer in answers for resource in answer.resources):
-        if code:
-            raise for_code(code)(f"the settings of {name} cannot be read")
-        found[name] = {entry[0]: entry[1] for entry in entries}
-    return found

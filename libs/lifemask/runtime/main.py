@@ -45,7 +45,7 @@ def run(name: str, wiring: Callable[[S], AbstractAsyncContextManager[Runnable]],
     try:
         settings = settings_type()
     except (ValidationError, SettingsError) as problem:
-        for line in _complaints(settings_type, problem):
+        for line in complaints(settings_type, problem):
             print(f"{name}: {line}", file=sys.stderr)  # noqa: T201  logging is not set up yet
         sys.exit(3)
     logs.configure(name, settings.log_level)
@@ -58,7 +58,7 @@ def run(name: str, wiring: Callable[[S], AbstractAsyncContextManager[Runnable]],
     sys.exit(code)
 
 
-def _complaints(settings_type: type[ServiceSettings], problem: ValidationError | SettingsError) -> Iterator[str]:
+def complaints(settings_type: type[ServiceSettings], problem: ValidationError | SettingsError) -> Iterator[str]:
     """One line for each wrong setting: the variable's name and what is wrong with it, never its value."""
     if isinstance(problem, SettingsError):
         yield f"a setting cannot be read: {problem}"

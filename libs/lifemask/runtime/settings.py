@@ -76,6 +76,8 @@ class ServiceSettings(BaseSettings):
     """How often the loops look without being notified (a notification is only a hint)."""
     watchdog: float = Field(default=30, gt=0)
     """Longest silence of the Kafka consumer or of a loop before the process ends itself."""
+    checkup_after: float = Field(default=2, ge=0)
+    """When, after the start, each call to the outside is tried once; beside the work, and never in its way."""
     stop_grace: float = Field(default=4, ge=0)
     """How long handlers at work may go on when the process is asked to stop; at most half a lease."""
     outbox_retention_days: int = Field(default=7, ge=0)

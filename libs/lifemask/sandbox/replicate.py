@@ -111,6 +111,9 @@ class Replicate:
         return JSONResponse({"previous": None, "next": None, "results": results})
 
     async def get_version(self, request: Request) -> Response:
+        if self._is_trainers(request):
+            known = {"id": request.path_params["version"], "created_at": timestamp(0.0), "cog_version": "0.9.0"}
+            return JSONResponse({**known, "openapi_schema": {}})
         training = self._version(request)
         return JSONResponse(version_on_the_wire(training)) if training else not_found()
 
@@ -183,6 +186,11 @@ class Replicate:
     def _version(self, request: Request) -> Training | None:
         owner, name, version = (request.path_params[part] for part in ("owner", "name", "version"))
         return next((each for each in self._models.versions(owner, name) if each.model_version == version), None)
+
+    def _is_trainers(self, request: Request) -> bool:
+        owner, name, version = (request.path_params[part] for part in ("owner", "name", "version"))
+        known = self._settings.trainer_version in {"", version}
+        return f"{owner}/{name}" == self._settings.trainer and known and bool(_VERSION.fullmatch(version))
 
     async def _json(self, request: Request) -> dict[str, Any]:
         try:

@@ -13,6 +13,7 @@ from lifemask.image_validator.adapters.imaging import open_imaging
 from lifemask.image_validator.adapters.postgres import PostgresPhotos
 from lifemask.image_validator.adapters.store import StoredGallery
 from lifemask.image_validator.handlers import HANDLERS, close_run
+from lifemask.image_validator.needs import NEEDS
 from lifemask.image_validator.settings import ImageValidatorSettings
 from lifemask.objects import open_objects
 
@@ -30,6 +31,7 @@ async def image_validator(settings: ImageValidatorSettings) -> AsyncIterator[Ser
             photos = PostgresPhotos(bus.rows, RowCodes(bus.signer))
             yield bus.serve(
                 refusing(HANDLERS, Refusals(objects, chain)),
+                checkup=NEEDS.checkup(settings),
                 chain=CustodyChain(objects, chain),
                 gallery=StoredGallery(objects, policy),
                 imaging=imaging,

@@ -28,6 +28,7 @@ from lifemask.ingest.adapters.writing import RowWriter
 from lifemask.ingest.handlers import HANDLERS
 from lifemask.ingest.handlers.following import on_end
 from lifemask.ingest.http.app import create_app
+from lifemask.ingest.needs import NEEDS
 from lifemask.ingest.settings import IngestSettings
 from lifemask.objects import open_objects
 from lifemask.objects.port import ObjectStore
@@ -48,6 +49,7 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
         office = _office(settings, objects, http, web, bus)
         yield bus.serve(
             refusing(HANDLERS, Refusals(objects, chain)),
+            checkup=NEEDS.checkup(settings),
             app=create_app(office, settings.cors_origins),
             guard=gate(office.apps),
             outsiders=signers(office.apps),

@@ -11,6 +11,7 @@ from lifemask.notifier.adapters.postgres import PostgresNotifications, PostgresR
 from lifemask.notifier.adapters.smtp import SmtpMail
 from lifemask.notifier.adapters.webhook import open_webhooks
 from lifemask.notifier.handlers import HANDLERS
+from lifemask.notifier.needs import NEEDS
 from lifemask.notifier.settings import NotifierSettings
 from lifemask.objects import open_objects
 
@@ -25,6 +26,7 @@ async def notifier(settings: NotifierSettings) -> AsyncIterator[Service]:
     ):
         yield bus.serve(
             HANDLERS,
+            checkup=NEEDS.checkup(settings),
             notifications=PostgresNotifications(bus.rows),
             reports=PostgresReports(bus.rows),
             operator=settings.operator,

@@ -10,6 +10,7 @@ from lifemask.objects import open_objects
 from lifemask.packager.adapters.archive import ZipArchive
 from lifemask.packager.adapters.custody import CustodyChain
 from lifemask.packager.handlers import HANDLERS
+from lifemask.packager.needs import NEEDS
 from lifemask.packager.settings import PackagerSettings
 
 
@@ -20,6 +21,7 @@ async def packager(settings: PackagerSettings) -> AsyncIterator[Service]:
         chain = Chain(objects, bus.signer, bus.trust)
         yield bus.serve(
             refusing(HANDLERS, Refusals(objects, chain)),
+            checkup=NEEDS.checkup(settings),
             chain=CustodyChain(chain),
             archive=ZipArchive(objects),
             minimum=settings.minimum,

@@ -13,6 +13,7 @@ from lifemask.publisher.adapters.postgres import PostgresPublications, write_row
 from lifemask.publisher.adapters.store import StoredModels
 from lifemask.publisher.domain import HubNames
 from lifemask.publisher.handlers import HANDLERS, withdraw_unless_ready
+from lifemask.publisher.needs import NEEDS
 from lifemask.publisher.settings import PublisherSettings
 
 
@@ -33,6 +34,7 @@ async def publisher(settings: PublisherSettings) -> AsyncIterator[Service]:
         chain = Chain(objects, bus.signer, bus.trust)
         yield bus.serve(
             refusing(HANDLERS, Refusals(objects, chain)),
+            checkup=NEEDS.checkup(settings),
             chain=CustodyChain(objects, chain),
             publications=PostgresPublications(bus.rows),
             store=StoredModels(objects),

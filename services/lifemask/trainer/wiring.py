@@ -20,6 +20,7 @@ from lifemask.trainer.adapters.postgres import PostgresAttempts
 from lifemask.trainer.adapters.replicate import Account, ReplicateTrainings, open_trainings
 from lifemask.trainer.adapters.weights import Limits, open_weights
 from lifemask.trainer.handlers import HANDLERS, stop_run
+from lifemask.trainer.needs import NEEDS
 from lifemask.trainer.settings import TrainerSettings
 
 log = structlog.get_logger()
@@ -42,6 +43,7 @@ async def trainer(settings: TrainerSettings) -> AsyncIterator[Service]:
         chain = Chain(objects, bus.signer, bus.trust)
         yield bus.serve(
             refusing(HANDLERS, Refusals(objects, chain)),
+            checkup=NEEDS.checkup(settings),
             attempts=PostgresAttempts(bus.rows),
             chain=CustodyChain(objects, chain, settings.photos_min),
             trainings=trainings,
