@@ -20,8 +20,8 @@ from lifemask.contracts import (
     new_id,
 )
 from lifemask.image_validator.adapters.store import document_of
-from lifemask.image_validator.domain.album import Album, Decided, Photo, SealedPhoto
-from lifemask.image_validator.domain.photo import Examined, Kind, judge
+from lifemask.image_validator.domain.album import Album, Decided, Photo, Sealed, SealedPhoto, Terms
+from lifemask.image_validator.domain.photo import Examined, Kind, Policy, judge
 from lifemask.image_validator.handlers import HANDLERS
 from lifemask.testkit.events import a_run, an_event
 from lifemask.testkit.stepping import SteppingTurn, step
@@ -51,6 +51,10 @@ class World:
     sealed: list[tuple[SealedPhoto, ...]] = field(default_factory=list)
     examined: list[str] = field(default_factory=list)
     turn: SteppingTurn = field(default_factory=SteppingTurn)
+    policy: Policy = POLICY
+    encoder: str = "test encoder"
+    statement: Sealed | None = None
+    """What lies in the statement's place."""
 
     def upload(self, content: str) -> str:
         """A file of the person; returns the photo's id."""
@@ -84,7 +88,7 @@ class World:
 
     async def step(self, event: Event) -> list[Outcome]:
         ports = {"chain": self, "gallery": self, "imaging": self, "photos": self}
-        return await step(HANDLERS, event, turn=self.turn, policy=POLICY, quota=QUOTA, **ports)
+        return await step(HANDLERS, event, turn=self.turn, policy=self.policy, quota=QUOTA, **ports)
 
     def store(self, outcomes: Sequence[object]) -> None:
         for one in outcomes:
@@ -112,11 +116,7 @@ class World:
         self.verdicts.pop(photo.photo_id, None)
 
     async def keep_verdict(self, photo: Photo) -> None:
-        self.verdicts[photo.photo_id] = document_of(photo, POLICY)
-
-    @property
-    def encoder(self) -> str:
-        return "test encoder"
+        self.verdicts[photo.photo_id] = document_of(photo, self.policy)
 
     async def examine(self, data: bytes) -> Examined:
         content = data.decode()
@@ -126,7 +126,7 @@ class World:
             measured = replace(GOOD, sharpness=1.0)
         elif content.startswith("text"):
             measured = replace(GOOD, kind=Kind.OTHER, decoded=False)
-        if verdicts := judge(measured, POLICY):
+        if verdicts := judge(measured, self.policy):
             return Examined(measured, verdicts, digest_of(content))
         likeness = int(hashlib.sha256(content.split()[0].encode()).hexdigest(), 16)
         return Examined(measured, (), digest_of(content), likeness, b"jpeg of " + data)
@@ -143,16 +143,20 @@ class World:
         sealed: Sequence[SealedPhoto],
         photos: Sequence[Photo],
         *,
-        policy: str,
-        encoder: str,
+        terms: Terms,
         at: datetime,
     ) -> str | Failure:
         if self.breaks == "validation":
             return broken("validation")
-        assert (policy, encoder, at) == (POLICY.digest, "test encoder", self.turn.got_at)
+        assert (terms, at) == (Terms(self.policy.digest, self.encoder), self.turn.got_at)
         assert [one.photo_id for one in photos] == [one.photo_id for one in sealed]
         self.sealed.append(tuple(sealed))
+        usable = sum(one.usable for one in photos)
+        self.statement = Sealed(SEALED, len(photos), usable)
         return SEALED
+
+    async def sealed_before(self, event: RunAccepted, at: datetime) -> Sealed | None:
+        return self.statement
 
 
 def broken(link: str) -> Failure:

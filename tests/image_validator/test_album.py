@@ -11,9 +11,11 @@ from lifemask.image_validator.domain.album import (
     Clean,
     Photo,
     SealedPhoto,
+    Terms,
     appraise,
     changed,
     compare,
+    contradicts,
     is_judged,
     matches,
     usable_of,
@@ -22,11 +24,12 @@ from lifemask.image_validator.domain.photo import Examined
 
 RUN = new_id()
 FAR = (1 << 255) - 1
+TERMS = Terms(POLICY.digest, "test encoder")
 
 
 def photo(place: int, likeness: int | None = 0, *faults: Verdict) -> Photo:
     return Photo(
-        "acme.u1", RUN, new_id(), place, GOOD, faults, f"{place:064x}", likeness, Clean("c" * 64, 9), told=True
+        "acme.u1", RUN, new_id(), place, GOOD, faults, f"{place:064x}", TERMS, likeness, Clean("c" * 64, 9), told=True
     )
 
 
@@ -83,11 +86,20 @@ def test_places_and_presence() -> None:
 def test_a_stored_judgement_counts_for_the_sealed_bytes_only() -> None:
     one = photo(1)
     sealed = SealedPhoto(one.photo_id, "0" * 63 + "1", 9)
-    assert is_judged(one, sealed, POLICY)
-    assert not is_judged(one, replace(sealed, sha256="9" * 64), POLICY)
-    assert not is_judged(replace(one, bound=False), sealed, POLICY)
-    assert not is_judged(replace(one, removed=True), sealed, POLICY)
-    assert not is_judged(None, sealed, POLICY)
+    assert is_judged(one, sealed, POLICY, TERMS)
+    assert not is_judged(one, replace(sealed, sha256="9" * 64), POLICY, TERMS)
+    assert not is_judged(replace(one, bound=False), sealed, POLICY, TERMS)
+    assert not is_judged(replace(one, removed=True), sealed, POLICY, TERMS)
+    assert not is_judged(None, sealed, POLICY, TERMS)
+    for other in (Terms("other thresholds", TERMS.encoder), Terms(TERMS.policy, "other encoder"), None):
+        assert not is_judged(replace(one, terms=other), sealed, POLICY, TERMS)
+
+
+def test_of_a_photo_that_was_too_large_for_an_earlier_limit_nothing_is_known() -> None:
+    one = replace(photo(1), original=None)
+    sealed = SealedPhoto(one.photo_id, "1" * 64, 9)
+    assert contradicts(one, sealed, POLICY)
+    assert not contradicts(replace(one, terms=Terms("other thresholds", "encoder")), sealed, POLICY)
 
 
 def test_an_original_that_was_too_large_to_read_needs_no_digest() -> None:
@@ -97,7 +109,7 @@ def test_an_original_that_was_too_large_to_read_needs_no_digest() -> None:
 
 def test_bytes_that_were_not_announced_cannot_be_used() -> None:
     seen = Examined(GOOD, (), "a" * 64, 5, b"jpeg")
-    assert appraise("acme.u1", RUN, new_id(), 1, seen, bound=True).usable
-    foreign = appraise("acme.u1", RUN, new_id(), 1, seen, bound=False)
+    assert appraise("acme.u1", RUN, new_id(), 1, seen, terms=TERMS, bound=True).usable
+    foreign = appraise("acme.u1", RUN, new_id(), 1, seen, terms=TERMS, bound=False)
     assert foreign.verdicts == (Verdict.UNREADABLE,)
     assert (foreign.clean, foreign.likeness, foreign.bound) == (None, None, False)

@@ -14,6 +14,7 @@ from tests.image_validator.policies import POLICY, QUOTA
 from lifemask.bus.outcomes import Outcome
 from lifemask.contracts import (
     Event,
+    Failure,
     PhotoJudged,
     PhotoReceived,
     PhotosValidated,
@@ -27,6 +28,7 @@ from lifemask.custody.steps import UPLOAD, VALIDATION, UploadedPhoto, UploadFiel
 from lifemask.image_validator.adapters.custody import CustodyChain
 from lifemask.image_validator.adapters.imaging import PillowImaging
 from lifemask.image_validator.adapters.store import StoredGallery
+from lifemask.image_validator.domain.album import Sealed
 from lifemask.image_validator.handlers import HANDLERS
 from lifemask.objects import keys
 from lifemask.testkit.custody import AllServices, chain_of
@@ -140,6 +142,23 @@ async def test_nothing_judged_before_gives_the_same_result(imaging: PillowImagin
     *news, validated = await run.take(await run.submit())
     assert isinstance(validated, PhotosValidated)
     assert (len(news), validated.usable) == (14, 12)
+
+
+async def test_what_was_sealed_before_a_crash_is_found_again(imaging: PillowImaging) -> None:
+    run = Uploaded(imaging)
+    await run.upload()
+    event = await run.submit()
+    chain = CustodyChain(run.objects, chain_of(run.objects, "image-validator"))
+    assert await chain.sealed_before(event, run.world.turn.got_at) is None
+    *_, validated = await run.take(event)
+    assert isinstance(validated, PhotosValidated)
+    found = await chain.sealed_before(event, run.world.turn.got_at)
+    assert found == Sealed(validated.statement, 14, 12)
+    assert await run.take(event) == [validated]
+    assert await chain.sealed_before(event, AT) is None
+    key = keys.statement(*run.ids, VALIDATION.position, VALIDATION.name, 1)
+    await run.objects.put(key, b"something else")
+    assert isinstance(await chain.sealed_before(event, run.world.turn.got_at), Failure)
 
 
 async def test_a_photo_of_somebody_else_in_its_place_is_found(imaging: PillowImaging) -> None:

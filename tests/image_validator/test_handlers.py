@@ -1,23 +1,26 @@
 """One event in, what came out."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.image_validator.fakes import DUPLICATE, SEALED, World, scenes
-from tests.image_validator.policies import QUOTA
+from tests.image_validator.policies import POLICY, QUOTA
 
 from lifemask.bus.outcomes import Keep, Retryable, RunEnded
 from lifemask.contracts import (
     PhotoJudged,
     PhotoReceived,
     PhotosValidated,
+    RunAccepted,
     RunCanceled,
     RunFailed,
     RunRejected,
     Stage,
     Verdict,
 )
-from lifemask.image_validator.domain.album import Decided
+from lifemask.image_validator.domain.album import Decided, Terms
 from lifemask.image_validator.handlers import close_run
 from lifemask.testkit.events import an_event
 from lifemask.testkit.stepping import SteppingTurn, TurnLost
@@ -219,6 +222,37 @@ async def test_sealed_bytes_other_than_those_that_were_judged_fail_the_run() -> 
     [failed] = await world.accept(*photos)
     assert isinstance(failed, RunFailed)
     assert failed.failure.code == "custody_broken"
+
+
+@pytest.mark.parametrize("changes", [{"encoder": "newer"}, {"policy": replace(POLICY, min_sharpness=3.5)}])
+async def test_what_was_judged_with_other_terms_is_judged_anew(changes: dict[str, Any]) -> None:
+    """The statement names one policy and one encoder, and so does each verdict."""
+    world = World()
+    photos = await drafted(world, *scenes(12))
+    for name, value in changes.items():
+        setattr(world, name, value)
+    *news, validated = await world.accept(*photos)
+    assert isinstance(validated, PhotosValidated)
+    assert set(told(news)) == set(photos)
+    assert {row.terms for row in world.rows.values()} == {Terms(world.policy.digest, world.encoder)}
+    assert {json.loads(one)["policy"] for one in world.verdicts.values()} == {world.policy.digest}
+
+
+async def test_a_redelivery_with_other_thresholds_keeps_to_what_is_sealed() -> None:
+    world = World()
+    known = await drafted(world, *scenes(9))
+    photos = [*known, *(world.upload(content) for content in ("late1", "late2", "late3", "late1 again"))]
+    world.seals(*photos)
+    event = an_event(RunAccepted, **world.run, photos=len(photos))
+    *_, lost = [one for one in await world.step(event) if isinstance(one, PhotosValidated)]
+    world.store(world.turn.commits)
+    looked, verdicts = len(world.examined), dict(world.verdicts)
+    world.policy = replace(POLICY, min_sharpness=10**9)
+    *news, validated = await world.take(event)
+    assert validated == lost
+    assert told(news) == {**dict.fromkeys(photos[9:12], (True, (), None)), photos[12]: (False, DUPLICATE, photos[9])}
+    assert (len(world.examined), world.verdicts) == (looked, verdicts)
+    assert world.decided
 
 
 async def test_an_original_that_is_missing_fails_the_run() -> None:

@@ -11,7 +11,7 @@ from lifemask.bus.rows import Pool, Rows, act_for
 from lifemask.contracts import Verdict, new_id
 from lifemask.custody import RowCodes
 from lifemask.image_validator.adapters.postgres import PostgresPhotos
-from lifemask.image_validator.domain.album import Album, Clean, Decided, Photo, gone
+from lifemask.image_validator.domain.album import Album, Clean, Decided, Photo, Terms, gone
 from lifemask.image_validator.domain.photo import Kind, Measured
 from lifemask.testkit.keys import test_keys
 
@@ -21,7 +21,10 @@ CODES = RowCodes(test_keys().signers["image-validator"])
 
 
 def photo(user: str = "acme.u1", place: int = 1) -> Photo:
-    return Photo(user, RUN, new_id(), place, GOOD, (), "a" * 64, (1 << 255) - 3, Clean("c" * 64, 1234), told=True)
+    terms = Terms("e" * 64, "Pillow 1")
+    return Photo(
+        user, RUN, new_id(), place, GOOD, (), "a" * 64, terms, (1 << 255) - 3, Clean("c" * 64, 1234), told=True
+    )
 
 
 async def keep(pool: Pool, user: str, *rows: object) -> None:
@@ -84,6 +87,8 @@ async def test_only_rows_of_the_service_are_kept(migrated: Migrated) -> None:
         "likeness = decode(repeat('07', 32), 'hex')",
         "likeness = null",
         "place = 7",
+        "policy = repeat('d', 64)",
+        "encoder = 'other'",
     ],
 )
 async def test_a_row_that_somebody_changed_counts_as_not_judged(migrated: Migrated, change: str) -> None:

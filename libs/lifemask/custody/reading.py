@@ -68,6 +68,19 @@ class Reader:
         """Whether a statement of the step is there, whatever it says."""
         return await self._objects.head(Place(user_id, run_id, attempt).statement(step)) is not None
 
+    async def there(
+        self, step: Step[F, M], user_id: str, run_id: str, attempt: int = 1, *, seen: datetime
+    ) -> Link[F, M] | None:
+        """The statement that lies in the place of `step`, verified as `open` does; None when there is none.
+
+        For a service that asks whether it has sealed before. Raises CustodyBroken.
+        """
+        file = await self._file(Place(user_id, run_id, attempt).statement(step))
+        if file is Absent.MISSING:
+            return None
+        digest = digest_of(read_envelope(step, present(file, f"{step.name}: statement")).payload)
+        return await self.open(step, digest, user_id, run_id, attempt, seen=seen)
+
     async def signed_file(
         self, step: AnyStep, digest: str, user_id: str, run_id: str, attempt: int = 1
     ) -> tuple[str, bytes]:

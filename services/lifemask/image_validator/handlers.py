@@ -26,7 +26,9 @@ from lifemask.image_validator.domain.album import (
     Album,
     Decided,
     Photo,
+    Sealed,
     SealedPhoto,
+    Terms,
     appraise,
     changed,
     compare,
@@ -56,7 +58,9 @@ async def judge_photo(
         return []
     seen = await imaging.examine(data)
     bound = seen.original is None or await chain.holds(event, seen.original)
-    photo = appraise(event.user_id, event.run_id, event.photo_id, album.next_place, seen, bound=bound)
+    photo = appraise(
+        event.user_id, event.run_id, event.photo_id, album.next_place, seen, terms=_terms(policy, imaging), bound=bound
+    )
     if photo.clean and seen.clean:
         await gallery.keep_clean(photo, seen.clean)
     return await _tell(compare([*album.present, photo], policy), album, gallery)
@@ -87,13 +91,18 @@ async def decide_on_set(
     sealed = await chain.uploaded(event, turn.got_at)
     if isinstance(sealed, Failure):
         return [_failed(event, sealed)]
+    before = await chain.sealed_before(event, turn.got_at)
+    if isinstance(before, Failure):
+        return [_failed(event, before)]
+    if before is not None:
+        return await _repeat(event, before, photos)
     if len(sealed) > quota.most:
         return [_refused(event, len(sealed), quota)]
     album = await photos.of_run(event.user_id, event.run_id)
-    for one in sealed:
-        if contradicts(known_one := album.photos.get(one.photo_id), one, policy):
-            return [_failed(event, _differs(one, known_one.original if known_one else None))]
-    missing = [one for one in sealed if not is_judged(album.photos.get(one.photo_id), one, policy)]
+    if swapped := _swapped(sealed, album, policy):
+        return [_failed(event, swapped)]
+    terms = _terms(policy, imaging)
+    missing = [one for one in sealed if not is_judged(album.photos.get(one.photo_id), one, policy, terms)]
     made_good = await _make_good(event, missing, album, gallery=gallery, imaging=imaging, policy=policy, turn=turn)
     if isinstance(made_good, Failure):
         return [_failed(event, made_good)]
@@ -102,10 +111,13 @@ async def decide_on_set(
     news = await _tell(judged, Album(known), gallery)
     if len(usable_of(judged)) < quota.least:
         return [*news, _rejected(event, judged, quota)]
-    statement = await chain.seal(event, sealed, judged, policy=policy.digest, encoder=imaging.encoder, at=turn.got_at)
+    if fresh := changed(judged, known):
+        await turn.commit(*(Keep(photo) for photo in fresh))
+    statement = await chain.seal(event, sealed, judged, terms=terms, at=turn.got_at)
     if isinstance(statement, Failure):
         return [_failed(event, statement)]
-    return [*news, Keep(Decided(event.user_id, event.run_id)), _validated(event, judged, statement)]
+    done = Sealed(statement, len(judged), len(usable_of(judged)))
+    return [*news, Keep(Decided(event.user_id, event.run_id)), _validated(event, done)]
 
 
 async def forget_run(event: RunCanceled) -> Sequence[Outcome]:
@@ -116,6 +128,14 @@ async def forget_run(event: RunCanceled) -> Sequence[Outcome]:
 def close_run(ended: RunEnded) -> Sequence[Keep]:
     """With the run's end here, its photos are settled."""
     return [Keep(Decided(ended.user_id, ended.run_id))]
+
+
+async def _repeat(event: RunAccepted, sealed: Sealed, photos: Photos) -> list[Outcome]:
+    """What an earlier try sealed stays, whatever the thresholds are now; it stored its judgements before it sealed."""
+    album = await photos.of_run(event.user_id, event.run_id)
+    untold = [photo for photo in album.present if not photo.told]
+    news = [news for photo in untold for news in (Keep(replace(photo, told=True)), _judged(photo))]
+    return [*news, Keep(Decided(event.user_id, event.run_id)), _validated(event, sealed)]
 
 
 async def _make_good(
@@ -131,13 +151,14 @@ async def _make_good(
     """Judges sealed photos of which no judgement is stored, a few at a time; each few are stored at once, so that a
     crash loses little. Topics have no common order: a photo's own event may come after that of its run.
     """
+    terms = _terms(policy, imaging)
 
     async def develop(one: SealedPhoto, place: int) -> Photo | Failure:
         data = await gallery.original(event.user_id, event.run_id, one.photo_id)
         seen = await imaging.examine(data) if data is not None else None
         if seen is None or not matches(seen.original, one, policy):
             return _differs(one, seen.original if seen else None)
-        photo = appraise(event.user_id, event.run_id, one.photo_id, place, seen, bound=True)
+        photo = appraise(event.user_id, event.run_id, one.photo_id, place, seen, terms=terms, bound=True)
         if photo.clean and seen.clean:
             await gallery.keep_clean(photo, seen.clean)
         return photo
@@ -153,6 +174,19 @@ async def _make_good(
             made[result.photo_id] = result
         await turn.commit(*(Keep(made[one.photo_id]) for one in few))
     return made
+
+
+def _terms(policy: Policy, imaging: Imaging) -> Terms:
+    return Terms(policy.digest, imaging.encoder)
+
+
+def _swapped(sealed: Sequence[SealedPhoto], album: Album, policy: Policy) -> Failure | None:
+    """The first sealed photo under whose id other bytes were judged."""
+    for one in sealed:
+        known = album.photos.get(one.photo_id)
+        if contradicts(known, one, policy):
+            return _differs(one, known.original if known else None)
+    return None
 
 
 def _differs(sealed: SealedPhoto, found: str | None) -> Failure:
@@ -181,12 +215,12 @@ def _judged(photo: Photo) -> PhotoJudged:
     )
 
 
-def _validated(event: RunAccepted, judged: Sequence[Photo], statement: str) -> PhotosValidated:
+def _validated(event: RunAccepted, sealed: Sealed) -> PhotosValidated:
     return PhotosValidated(
         **event.run,
-        statement=statement,
-        received=len(judged),
-        usable=len(usable_of(judged)),
+        statement=sealed.statement,
+        received=sealed.received,
+        usable=sealed.usable,
         parameters=event.parameters,
     )
 

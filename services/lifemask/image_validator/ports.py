@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from lifemask.contracts import Digest, Failure, PhotoId, PhotoReceived, RunAccepted, RunId, UserId
-from lifemask.image_validator.domain.album import Album, Photo, SealedPhoto
+from lifemask.image_validator.domain.album import Album, Photo, Sealed, SealedPhoto, Terms
 from lifemask.image_validator.domain.photo import Examined
 
 
@@ -20,14 +20,18 @@ class Custody(Protocol):
         numbers do not hold.
         """
 
+    async def sealed_before(self, event: RunAccepted, at: datetime) -> Sealed | Failure | None:
+        """Our statement on this set, sealed at `at` by a try that ended before its outcome was stored; None when there
+        is none. Failure when what lies in its place is none of ours.
+        """
+
     async def seal(
         self,
         event: RunAccepted,
         sealed: Sequence[SealedPhoto],
         photos: Sequence[Photo],
         *,
-        policy: Digest,
-        encoder: str,
+        terms: Terms,
         at: datetime,
     ) -> Digest | Failure:
         """Seals the judgement on each photo of the set, both in its order; repeating it gives the same digest."""

@@ -8,7 +8,7 @@ import structlog
 from lifemask.contracts import Digest, Failure, PhotoReceived, RunAccepted
 from lifemask.custody import Chain, CustodyBroken, sealed_request
 from lifemask.custody.steps import UPLOAD, VALIDATION, JudgedPhoto, ValidationFields, ValidationManifest
-from lifemask.image_validator.domain.album import Photo, SealedPhoto, usable_of
+from lifemask.image_validator.domain.album import Photo, Sealed, SealedPhoto, Terms, usable_of
 from lifemask.objects.port import ObjectStore
 
 log = structlog.get_logger()
@@ -36,14 +36,22 @@ class CustodyChain:
         except CustodyBroken as broken:
             return broken.failure(event.run_id)
 
+    async def sealed_before(self, event: RunAccepted, at: datetime) -> Sealed | Failure | None:
+        try:
+            link = await self._chain.there(VALIDATION, event.user_id, event.run_id, seen=at)
+        except CustodyBroken as broken:
+            return broken.failure(event.run_id)
+        if link is None or link.at != at or link.back(UPLOAD).digest != event.statement:
+            return None
+        return Sealed(link.digest, link.fields.received, link.fields.usable)
+
     async def seal(
         self,
         event: RunAccepted,
         sealed: Sequence[SealedPhoto],
         photos: Sequence[Photo],
         *,
-        policy: Digest,
-        encoder: str,
+        terms: Terms,
         at: datetime,
     ) -> Digest | Failure:
         pairs = tuple(_pair(one, photo) for one, photo in zip(sealed, photos, strict=True))
@@ -53,7 +61,10 @@ class CustodyChain:
                 event.user_id,
                 event.run_id,
                 fields=ValidationFields(
-                    received=len(photos), usable=len(usable_of(photos)), policy=policy, encoder=encoder
+                    received=len(photos),
+                    usable=len(usable_of(photos)),
+                    policy=terms.policy,
+                    encoder=terms.encoder,
                 ),
                 manifest=ValidationManifest(pairs=pairs),
                 previous=event.statement,

@@ -9,7 +9,7 @@ import structlog
 from lifemask.bus.rows import Connection, Rows
 from lifemask.contracts import RunId, UserId, Verdict
 from lifemask.custody import RowCodes
-from lifemask.image_validator.domain.album import Album, Clean, Decided, Photo, gone
+from lifemask.image_validator.domain.album import Album, Clean, Decided, Photo, Terms, gone
 from lifemask.image_validator.domain.photo import Kind, Measured
 
 log = structlog.get_logger()
@@ -17,14 +17,14 @@ log = structlog.get_logger()
 _LIKENESS_BYTES = 32
 
 _KEEP = """
-insert into photo (user_id, run_id, photo_id, place, measured, faults, original, likeness, clean, clean_bytes,
-                   similar_to, bound, told, removed, code)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+insert into photo (user_id, run_id, photo_id, place, measured, faults, original, policy, encoder, likeness, clean,
+                   clean_bytes, similar_to, bound, told, removed, code)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 on conflict (user_id, run_id, photo_id) do update
 set place = excluded.place, measured = excluded.measured, faults = excluded.faults, original = excluded.original,
-    likeness = excluded.likeness, clean = excluded.clean, clean_bytes = excluded.clean_bytes,
-    similar_to = excluded.similar_to, bound = excluded.bound, told = excluded.told, removed = excluded.removed,
-    code = excluded.code
+    policy = excluded.policy, encoder = excluded.encoder, likeness = excluded.likeness, clean = excluded.clean,
+    clean_bytes = excluded.clean_bytes, similar_to = excluded.similar_to, bound = excluded.bound,
+    told = excluded.told, removed = excluded.removed, code = excluded.code
 """
 _DECIDED = "insert into decided (user_id, run_id) values ($1, $2) on conflict do nothing"
 
@@ -65,7 +65,7 @@ class PostgresPhotos:
 
 def _judgement(photo: Photo) -> tuple[str | int | list[str] | None, ...]:
     """What later steps are told, and what other photos are compared with, in the order of the code."""
-    clean = photo.clean
+    clean, terms = photo.clean, photo.terms
     return (
         "photo",
         photo.user_id,
@@ -74,6 +74,8 @@ def _judgement(photo: Photo) -> tuple[str | int | list[str] | None, ...]:
         photo.place,
         [verdict.value for verdict in photo.faults],
         photo.original,
+        terms.policy if terms else None,
+        terms.encoder if terms else None,
         photo.likeness,
         clean.sha256 if clean else None,
         clean.bytes if clean else None,
@@ -94,6 +96,8 @@ def _values(photo: Photo) -> tuple[object, ...]:
         json.dumps(asdict(photo.measured)),
         [verdict.value for verdict in photo.faults],
         photo.original,
+        photo.terms.policy if photo.terms else None,
+        photo.terms.encoder if photo.terms else None,
         likeness,
         clean,
         clean_bytes,
@@ -114,6 +118,7 @@ def _photo(row: asyncpg.Record) -> Photo:
         measured=Measured(**{**measured, "kind": Kind(measured["kind"])}),
         faults=tuple(Verdict(code) for code in row["faults"]),
         original=row["original"],
+        terms=None if row["policy"] is None else Terms(row["policy"], row["encoder"]),
         likeness=None if row["likeness"] is None else int.from_bytes(row["likeness"], "big"),
         clean=None if row["clean"] is None else Clean(row["clean"], row["clean_bytes"]),
         similar_to=row["similar_to"],

@@ -26,6 +26,14 @@ class Clean:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What a judgement was made with: the digest of all thresholds, and what wrote the clean photo."""
+
+    policy: str
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
 class Photo:
     """What we know of one photo of a run. `place` is its turn among them, from 1."""
 
@@ -38,6 +46,8 @@ class Photo:
     """What is wrong with the photo itself."""
     original: str | None = None
     """SHA-256 of the original; None when it was too large to be read."""
+    terms: Terms | None = None
+    """What it was judged with; None when it was never looked at."""
     likeness: int | None = None
     clean: Clean | None = None
     similar_to: str | None = None
@@ -55,6 +65,15 @@ class Photo:
     @property
     def usable(self) -> bool:
         return not self.removed and not self.verdicts
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The statement on a set: its digest, and how many photos of how many it found usable."""
+
+    statement: str
+    received: int
+    usable: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +101,11 @@ class Decided:
     run_id: str
 
 
-def appraise(user_id: str, run_id: str, photo_id: str, place: int, seen: Examined, *, bound: bool) -> Photo:
+def appraise(
+    user_id: str, run_id: str, photo_id: str, place: int, seen: Examined, *, terms: Terms, bound: bool
+) -> Photo:
     """The photo as examined. Bytes that are not the announced ones cannot be used, whatever they show."""
-    photo = Photo(user_id, run_id, photo_id, place, seen.measured, seen.verdicts, seen.original)
+    photo = Photo(user_id, run_id, photo_id, place, seen.measured, seen.verdicts, seen.original, terms)
     if not bound:
         return replace(photo, faults=(Verdict.UNREADABLE,), bound=False)
     if seen.clean is None:
@@ -128,16 +149,21 @@ def changed(photos: Iterable[Photo], known: Mapping[str, Photo]) -> tuple[Photo,
     return tuple(photo for photo in photos if not photo.told or known.get(photo.photo_id) != photo)
 
 
-def is_judged(photo: Photo | None, sealed: SealedPhoto, policy: Policy) -> bool:
-    """Whether what is stored is the judgement on exactly the sealed bytes."""
-    if photo is None or photo.removed or not photo.bound:
+def is_judged(photo: Photo | None, sealed: SealedPhoto, policy: Policy, terms: Terms) -> bool:
+    """Whether what is stored is the judgement on exactly the sealed bytes, made with what the statement will name."""
+    if photo is None or photo.removed or not photo.bound or photo.terms != terms:
         return False
     return matches(photo.original, sealed, policy)
 
 
 def contradicts(photo: Photo | None, sealed: SealedPhoto, policy: Policy) -> bool:
-    """Whether other bytes than the sealed ones were judged under this id: no photo ever gets other bytes."""
-    if photo is None or photo.removed or not photo.bound:
+    """Whether other bytes than the sealed ones were judged under this id: no photo ever gets other bytes.
+
+    Of one that was too large for an earlier byte limit nothing is known.
+    """
+    if photo is None or photo.removed or not photo.bound or photo.terms is None:
+        return False
+    if photo.original is None and photo.terms.policy != policy.digest:
         return False
     return not matches(photo.original, sealed, policy)
 

@@ -20,6 +20,8 @@ def upgrade() -> None:
             measured jsonb not null,
             faults text[] not null,
             original text,
+            policy text,
+            encoder text,
             likeness bytea,
             clean text,
             clean_bytes bigint,
