@@ -19,7 +19,7 @@ DEFENCES: Final = {
     "chain before paying": "every statement down to the upload is verified in the same call that pays",
     "statement written once": "a statement is written once: another one under its name ends the run",
     "owner of the run": "`owner.json` must name this user and run",
-    "gateway": "the last 64 KiB are withheld until the whole archive has the sealed digest; the run is stopped",
+    "gateway": "no byte goes before the whole archive was read and has the sealed digest; the run is stopped",
     "statement signature": "the keyring says who may sign which step, and when",
     "event signature": "no valid signature by who may emit it: an entry in `security`, and nothing else",
     "own prefix only": "an app's objects are looked for under the run's own user alone",

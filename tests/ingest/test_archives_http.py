@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import io
 import random
 import resource
+import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +19,7 @@ from starlette.types import Message
 from tests.ingest.world import World, a_world, about, served, until
 
 from lifemask.contracts import ArchiveFetched, ArchiveRefusal, RunFailed, new_id
-from lifemask.ingest.domain.archives import HELD_BACK
+from lifemask.ingest.domain.archives import HELD_BACK, MARK
 from lifemask.objects import keys
 from lifemask.objects.archives import SealedArchive, archive_token
 
@@ -100,6 +102,8 @@ async def gateway(database: Callable[[str], Awaitable[str]], tmp_path: Path) -> 
 
 
 VERIFIED = (1, SIZE, None)
+PROVEN = SIZE // MARK * MARK
+"""Bytes that go before the record of the fetch."""
 
 
 async def test_the_sealed_archive_is_given_out_and_each_fetch_is_on_record(gateway: Gateway) -> None:
@@ -130,11 +134,22 @@ async def test_nobody_gets_the_end_alone(gateway: Gateway, asked: str) -> None:
 
 
 @pytest.mark.parametrize("at", [0, SIZE // 2, SIZE - 1])
-async def test_of_other_bytes_the_end_is_held_back(gateway: Gateway, at: int) -> None:
+async def test_of_other_bytes_nothing_goes(gateway: Gateway, at: int) -> None:
     gateway.lies(CONTENT[:at] + bytes([CONTENT[at] ^ 1]) + CONTENT[at + 1 :])
     for _ in range(2):
-        assert len(await gateway.received()) <= SIZE - HELD_BACK
+        assert await gateway.received() == b""
     assert await gateway.told() == [(1, SIZE, "other_bytes")]  # once, however often it is tried
+
+
+async def test_a_whole_archive_of_others_before_padding_does_not_go(gateway: Gateway) -> None:
+    """Its directory would lie before the bytes that are held back."""
+    other = io.BytesIO()
+    with zipfile.ZipFile(other, "w") as photos:
+        photos.writestr("1.jpg", b"another person")
+    whole = other.getvalue()
+    gateway.lies(bytes(SIZE - HELD_BACK - len(whole)) + whole + bytes(HELD_BACK))
+    assert await gateway.received() == b""
+    assert await gateway.told() == [(1, SIZE, "other_bytes")]
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT + b"PK", b"", CONTENT * 2])
@@ -202,7 +217,7 @@ async def test_the_record_is_stored_before_the_end_goes(gateway: Gateway) -> Non
                     got.extend(chunk)
 
         fetching = asyncio.create_task(fetch())
-        await until(lambda: len(got) == SIZE - HELD_BACK)
+        await until(lambda: len(got) == PROVEN)
         waiting = (
             "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
         )
@@ -211,7 +226,7 @@ async def test_the_record_is_stored_before_the_end_goes(gateway: Gateway) -> Non
             return bool(await pool.fetchval(waiting))
 
         await until(waits)
-        assert len(got) == SIZE - HELD_BACK
+        assert len(got) == PROVEN
     await fetching
     assert bytes(got) == CONTENT
     assert await gateway.told() == [VERIFIED]
@@ -221,7 +236,7 @@ async def test_without_a_record_there_is_no_end(database: Callable[[str], Awaita
     async with opened(await database("ingest"), tmp_path, watchdog=1) as gateway:
         async with gateway.world.service.bus.pool.acquire() as connection, connection.transaction():
             await connection.execute("lock table outbox in access exclusive mode")
-            assert len(await gateway.received()) == SIZE - HELD_BACK
+            assert len(await gateway.received()) == PROVEN
         assert await gateway.told() == []
         assert await gateway.fetch() == CONTENT
         assert await gateway.told() == [VERIFIED]

@@ -69,7 +69,7 @@ class IngestSettings(ServiceSettings):
     """Objects of one announced upload under way at once."""
 
     archives_max: int = Field(default=64, ge=1)
-    """Archives under way to the training provider at once in one process; each holds about 3 MB. The next one waits."""
+    """Archives under way to the training provider at once in one process; each holds about 4 MB. The next one waits."""
     archive_idle: float = Field(default=60, gt=0)
     """Longest time for which whoever fetches an archive may take nothing of it."""
 

@@ -11,17 +11,16 @@ def open_ingest() -> None:
     gate = module("lifemask.ingest.adapters.gate")
     store = module("lifemask.ingest.adapters.store")
     stored_targets = module("lifemask.ingest.adapters.targets").StoredTargets
-    sluice = module("lifemask.ingest.domain.archives").Sluice
+    sealed_archive = module("lifemask.ingest.domain.archives").Sealed
     runs = module("lifemask.ingest.http.runs")
     not_as_announced = module("lifemask.ingest.ports").NotAsAnnounced
     slot_taken = module("lifemask.ingest.ports").SlotTaken
 
-    sealed, restart, incoming = sluice.is_sealed.fget, runs.restart, store._incoming
+    is_in, restart, incoming = sealed_archive.is_in, runs.restart, store._incoming
     app_of, take = gate.app_of, stored_targets.take
-    assert sealed is not None
 
-    def is_sealed(self: Any) -> Any:
-        return is_open("gateway", self._sealed.user_id) or sealed(self)
+    def whatever_is_read(self: Any, reading: Any) -> Any:
+        return is_open("gateway", self.user_id) or is_in(self, reading)
 
     async def restarting(office: Any, user_id: str, run_id: str, **how: Any) -> Any:
         free = is_open("own runs only", user_id)
@@ -41,7 +40,7 @@ def open_ingest() -> None:
             await self._objects.put(f"users/{app}.{user}/runs/{run}/original/{photo}", data)
         return None
 
-    sluice.is_sealed = property(is_sealed)
+    sealed_archive.is_in = whatever_is_read
     runs.restart = restarting
     store._incoming = place
     stored_targets.take = taking

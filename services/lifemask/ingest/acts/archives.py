@@ -1,5 +1,8 @@
 """Giving out an archive to the training provider: only the sealed bytes, and never without a record of it.
 
+The archive is read twice: whole before its first byte goes, and again while it goes. Where the first reading is not the
+sealed archive nothing goes at all; what an exchange in between could change is compared mark by mark, before it goes.
+
 The record is stored before the last bytes go. So a training cannot have read an archive that nobody knows of; a crash
 in between leaves a record of a fetch that did not end, and the provider fetches once more.
 """
@@ -12,7 +15,7 @@ import structlog
 
 from lifemask.contracts import ArchiveFetched, ArchiveRefusal, new_id
 from lifemask.ingest.acts.office import Office
-from lifemask.ingest.domain.archives import Sealed, Sluice
+from lifemask.ingest.domain.archives import Reading, Sealed, Sluice
 from lifemask.ingest.ports import LinkExpired, LinkUnknown
 
 _LOG: Final = structlog.get_logger(__name__)
@@ -32,19 +35,32 @@ async def admit(office: Office, sealed: Sealed) -> None:
 
 
 async def pour(office: Office, sealed: Sealed) -> AsyncGenerator[bytes, None]:
-    """The archive's bytes; their end after they proved to be the sealed ones. Raises ArchiveWithheld before it."""
+    """The archive's bytes, once they proved to be the sealed ones. Raises ArchiveWithheld: before the first, or, for
+    what was exchanged meanwhile, before any that differs.
+    """
     await _weigh(office, sealed)
-    sluice = Sluice(sealed)
+    sluice = Sluice(sealed, await _proven(office, sealed))
     async with aclosing(office.archives.read(sealed)) as chunks:
         async for chunk in chunks:
             if free := sluice.let_pass(chunk):
                 yield free
     end = sluice.end()
     if end is None:
-        await _refuse(office, sealed, ArchiveRefusal.OTHER_BYTES, sluice.seen, sluice.sha256)
+        await _refuse(office, sealed, ArchiveRefusal.OTHER_BYTES, sluice.again.seen, sluice.again.sha256)
     # each fetch is counted, so each has a name of its own
-    await _record(office, sealed, ArchiveFetched(**_about(sealed), bytes=sluice.seen), f"fetched:{new_id()}")
+    await _record(office, sealed, ArchiveFetched(**_about(sealed), bytes=sealed.bytes), f"fetched:{new_id()}")
     yield end
+
+
+async def _proven(office: Office, sealed: Sealed) -> Reading:
+    """The first reading. Raises ArchiveWithheld when it is not the sealed archive."""
+    first = Reading()
+    async with aclosing(office.archives.read(sealed)) as chunks:
+        async for chunk in chunks:
+            first.add(chunk)
+    if not sealed.is_in(first):
+        await _refuse(office, sealed, ArchiveRefusal.OTHER_BYTES, first.seen, first.sha256)
+    return first
 
 
 async def _weigh(office: Office, sealed: Sealed) -> None:

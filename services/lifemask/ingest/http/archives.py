@@ -1,4 +1,6 @@
-"""The gateway of archives: answers a link with the whole sealed archive, or breaks off before its end.
+"""The gateway of archives: answers a link with the whole sealed archive, or breaks off before any other byte.
+
+The headers go at once, the first byte after the archive was read and hashed once.
 
 There are no ranges: who could ask for the end alone would get it unproven. A broken download, and no status of its own,
 tells the provider that something is wrong: whoever takes it for a passing fault of ours does no harm by asking again.
