@@ -95,9 +95,10 @@ async def test_an_order_to_a_service_that_is_down_is_kept(lab: Lab, lifemask: Ca
     await dies(lab)
     code, facts = await called(lifemask, "replay", "--all", "--yes", "--wait", "0")
     assert (code, facts[-1]["event"]) == (3, "problem")
-    async with obeying(lab):
-        code, facts = await called(lifemask, "replay", "--all", "--yes")
-    assert (code, facts[-1]["outcome"]) == (0, "replayed")
+    code, facts = await called(lifemask, "replay", "--all", "--yes", "--wait", "0")
+    assert (code, facts[-1]["event"]) == (3, "problem")
+    assert await lab.service.orders.step() == 1
+    assert await called(lifemask, "replay", "--all", "--yes") == (0, [])
     await lab.settle()
     assert await lab.kinds() == ["RunStalled", "DatasetSealed"]
 

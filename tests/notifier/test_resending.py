@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -73,8 +73,10 @@ async def call(process: Process, postgres: str, lifemask: Call, monkeypatch: pyt
 
 @asynccontextmanager
 async def working(process: Process) -> AsyncIterator[None]:
+    ended = asyncio.Event()
+
     async def work() -> None:
-        while True:
+        while not ended.is_set():
             await process.service.orders.step()
             await process.settle()
             await asyncio.sleep(0.02)
@@ -83,9 +85,8 @@ async def working(process: Process) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        ended.set()
+        await task
 
 
 async def command(call: Call, *arguments: str) -> tuple[int, list[dict[str, Any]]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,10 @@ async def asked(plant: Plant) -> str:
 async def working(plant: Plant) -> AsyncIterator[None]:
     """The service obeys and works by itself meanwhile."""
 
+    ended = asyncio.Event()
+
     async def work() -> None:
-        while True:
+        while not ended.is_set():
             await plant.service.orders.step()
             await plant.turns()
             await asyncio.sleep(0.02)
@@ -68,9 +70,8 @@ async def working(plant: Plant) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        ended.set()
+        await task
 
 
 async def command(call: Call, *arguments: str) -> tuple[int, list[dict[str, Any]]]:

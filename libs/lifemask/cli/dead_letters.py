@@ -119,6 +119,9 @@ async def _act(out: Out, connection: "Connection", found: Sequence["Letter"], na
 
     act = Act(name)
     effects = [(letter, (on_replay if act is Act.REPLAY else on_discard)(letter)) for letter in found]
+    if not found:
+        out.show("No dead letters.")
+        return Code.DONE
     possible = [letter for letter, effect in effects if not effect.refused]
     for letter, effect in effects:
         done = wait is not None and not effect.refused
