@@ -55,8 +55,13 @@ async def until(condition: Callable[[], Awaitable[Any]]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def send(broker: MockBroker, records: Sequence[Raw], partition: int | None = None) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap, linger_ms=50) as producer:
+async def send(
+    broker: MockBroker,
+    records: Sequence[Raw],
+    partition: int | None = None,
+    producer: AIOKafkaProducer | None = None,
+) -> None:
+    async with producer or AIOKafkaProducer(bootstrap_servers=broker.bootstrap, linger_ms=50) as producer:
         sent = [
             await producer.send(one.topic, value=one.value, key=one.key, headers=list(one.headers), partition=partition)
             for one in records

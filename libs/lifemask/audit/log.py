@@ -12,6 +12,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from lifemask.audit.case import SeenRecord
 from lifemask.audit.problems import Unreachable
 from lifemask.audit.records import Located, id_of, run_of
+from lifemask.bus.undecodable import tolerate
 from lifemask.contracts import Record, Topic
 
 _PATIENCE: Final = 15.0
@@ -19,6 +20,7 @@ _PATIENCE: Final = 15.0
 
 async def read_log(brokers: str, prefix: str, located: Located) -> list[SeenRecord]:
     """The run's records, from the beginning. Raises Unreachable."""
+    tolerate()  # what cannot be decoded has no key, so that it is nobody's
     servers = [each.strip() for each in brokers.split(",")]
     consumer = AIOKafkaConsumer(
         bootstrap_servers=servers,

@@ -2,6 +2,8 @@
 
 Nothing is injected but the raw message, and nothing is decoded: each would cost more than the whole intake. Headers are
 repaired before FastStream sees them, because one null header would lose the whole batch.
+
+FastStream says nothing of a poll that raises, and polls again. What raises is watched here: see `_polled_badly`.
 """
 
 import asyncio
@@ -9,18 +11,27 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace as with_changes
-from typing import Any
+from typing import Any, Final
 
+import structlog
 from aiokafka import ConsumerRecord
+from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
 from lifemask.bus.inbound import Raw
+from lifemask.bus.undecodable import gap_in, tolerate
 from lifemask.runtime.settings import ServiceSettings
+
+log = structlog.get_logger()
 
 _STOP_SECONDS = 2.0
 """For a batch that is being stored when the service stops."""
+_SAME_ERRORS: Final = 5
+"""So often may Kafka say the same error before the process ends; FastStream pauses for 5 to 15 s after each."""
+_FORGIVEN_AFTER: Final = 120.0
+"""Seconds without it after which an error counts as new."""
 
 Records = tuple[ConsumerRecord, ...]
 StoreBatch = Callable[[Sequence[Raw]], Awaitable[None]]
@@ -65,6 +76,8 @@ class Consumer:
         self.polled_at = time.monotonic()
         """When a broker last answered a fetch (seconds of the monotonic clock); an empty answer counts."""
         self._newest = 0
+        self._errors: dict[str, tuple[int, float]] = {}
+        tolerate()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -98,6 +111,21 @@ class Consumer:
         if not self.failed.done():
             self.failed.set_exception(problem)
 
+    def _polled_badly(self, problem: Exception) -> None:
+        """Ends the process for what no broker said, and for an error of a broker's that does not go away.
+
+        When records cannot be taken apart, what was polled of other partitions in the same moment is lost with the
+        poll: it may not be acknowledged by a later batch, but comes again to the next process.
+        """
+        what, now = f"{type(problem).__name__}: {problem}", time.monotonic()
+        times, last = self._errors.get(what, (0, now))
+        times = 1 if now - last > _FORGIVEN_AFTER else times + 1
+        self._errors[what] = (times, now)
+        log.error("poll_failed", error=type(problem).__name__, times=times)
+        said = isinstance(problem, KafkaError) and not isinstance(problem, CorruptRecordException)
+        if not said or times >= _SAME_ERRORS:
+            self._fail(problem)
+
     def _watch_polls(self) -> None:
         consumer = self._subscriber.consumer
         if consumer is None:
@@ -105,7 +133,13 @@ class Consumer:
         poll = consumer.getmany
 
         async def watched(*args: Any, **kwargs: Any) -> Any:
-            found = await poll(*args, **kwargs)
+            try:
+                found = await poll(*args, **kwargs)
+            except ConsumerStoppedError:
+                raise
+            except Exception as problem:
+                self._polled_badly(problem)
+                raise
             answered = [consumer.last_poll_timestamp(partition) or 0 for partition in consumer.assignment()]
             if (newest := max(answered, default=0)) != self._newest:
                 self._newest = newest
@@ -127,7 +161,11 @@ async def _leave_raw(message: KafkaMessage) -> Any:
 
 
 def raw(record: ConsumerRecord) -> Raw:
-    """The parts of a Kafka record that the inbox keeps."""
+    """The parts of a Kafka record that the inbox keeps, or what is known of those that cannot be read."""
+    if (gap := gap_in(record.headers)) is not None:
+        place = f"{record.topic}/{record.partition}/{gap.value.decode()}"
+        log.error("batch_undecodable", place=place, error=gap.name)
+        return Raw(record.topic, place, None, None, (("error", gap.name.encode()),), decodable=False)
     return Raw(
         topic=record.topic,
         place=f"{record.topic}/{record.partition}/{record.offset}",

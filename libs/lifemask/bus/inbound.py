@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from lifemask.bus.outcomes import Route
@@ -34,6 +34,8 @@ class Raw:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
+    decodable: bool = True
+    """False: these are places in the log (`topic/partition/first-last`) whose batch cannot be decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ class Table:
 
     def read(self, raw: Raw) -> Inbound | None:
         """The record's row, or None for a type this service has no use for."""
+        if not raw.decodable:
+            return replace(_dead(raw, None), topic=raw.place)
         try:
             envelope = read_envelope(raw.headers)
         except BadEnvelope:

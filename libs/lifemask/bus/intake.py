@@ -15,6 +15,8 @@ from lifemask.bus.rows import Connection, Pool, transaction
 from lifemask.bus.signals import Signals
 
 _TWICE: Final = "the same identity came before with other bytes"
+_UNDECODABLE: Final = "undecodable"
+"""Reason of an entry whose topic is the places in the log that were passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ class Intake:
         refused: list[tuple[Inbound, str]] = []
         stale: list[tuple[Inbound, str]] = []
         for row in rows:
-            if (unwelcome := self.guard(row) if row.problem is None else None) is not None:
+            if row.raw is not None and not row.raw.decodable:
+                refused.append((row, _UNDECODABLE))
+            elif (unwelcome := self.guard(row) if row.problem is None else None) is not None:
                 refused.append((row, unwelcome))
             elif (reason := self.check.reason(row, at)) is None:
                 believed.append(row)

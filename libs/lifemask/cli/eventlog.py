@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from lifemask.bus.undecodable import tolerate
 from lifemask.cli.stops import Missing
 from lifemask.contracts import BY_TYPE, BadEnvelope, Topic, read_envelope, split_version
 
@@ -95,6 +96,7 @@ class EventLog:
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
+        tolerate()
         places = await self._places()
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._servers,

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from lifemask.bus.undecodable import tolerate
 from lifemask.contracts import (
     BadEnvelope,
     PhotosUploaded,
@@ -65,6 +66,7 @@ class Upstream:
 
     async def hear(self, run: RunEvent) -> AsyncGenerator[tuple[RunEvent, datetime], None]:
         """Everything that is said of the run of this event, with when; endless, so it is to be closed."""
+        tolerate()
         topics = [topic.named(self.prefix) for topic in Topic if topic is not Topic.DEAD_LETTERS]
         async with AIOKafkaConsumer(
             *topics,
