@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -94,3 +95,29 @@ async def test_a_repository_is_read_as_it_is(urls: SandboxUrls) -> None:
         assert missing.weights is None
         assert await hub.repositories("lifemask") == [REPO]
         assert await hub.repositories("nobody") == []
+
+
+async def test_a_file_that_has_no_end_is_read_up_to_a_limit() -> None:
+    """A repository may hold anything; a statement has a few kilobytes."""
+    info = b'{"private": true, "siblings": [{"rfilename": "custody/1-upload-1.dsse.json"}]}'
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                if b"/custody/" in head:
+                    writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+                    while True:
+                        writer.write(b"x" * (1 << 16))
+                        await writer.drain()
+                found = (b"200 OK", info) if b"/api/" in head else (b"404 Not Found", b"")
+                writer.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (found[0], len(found[1]), found[1]))
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        async with asyncio.timeout(20), open_hub(f"http://127.0.0.1:{port}", "") as hub:
+            found = await hub.look(REPO, None)
+    finally:
+        server.close()
+    assert found is not None
+    assert {name: len(data) for name, data in found.statements.items()} == {"1-upload-1.dsse.json": 4 << 20}

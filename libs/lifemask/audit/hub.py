@@ -95,8 +95,19 @@ class Hub:
         return digest.hexdigest()
 
     async def _file(self, repo: str, path: str) -> bytes | None:
-        response = await self._asked(f"/{repo}/resolve/main/{path}")
-        return response.content[:_SMALL] if response else None
+        """A small file, or as much of a larger one as tells that it is no statement."""
+        data = bytearray()
+        try:
+            async with self._http.stream("GET", f"/{repo}/resolve/main/{path}") as response:
+                if _is_missing(response):
+                    return None
+                async for chunk in response.aiter_bytes(64 << 10):
+                    data += chunk
+                    if len(data) > _SMALL:
+                        break
+        except httpx.HTTPError as problem:
+            raise Unreachable("the hub", type(problem).__name__) from None
+        return bytes(data[:_SMALL])
 
 
 def _is_missing(response: httpx.Response) -> bool:
