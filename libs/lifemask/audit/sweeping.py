@@ -1,6 +1,7 @@
 """Gathers what the sweep compares. The outside is read before the database: what is outside was stored here before."""
 
 import asyncio
+import gc
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -44,7 +45,11 @@ async def take_inventory(where: Everywhere, trusted: Trusted) -> Inventory:
     async with open_database(where.database) as connection:
         rows = await read_all_rows(connection)
     unseen = [what for what, found in (("the provider", trainings), ("the hub", repos)) if found is None]
-    broken = await _broken_chains(where.objects, rows, trusted)
+    gc.freeze()  # what was read stays until the end: walking it again and again would make many models cost more each
+    try:
+        broken = await _broken_chains(where.objects, rows, trusted)
+    finally:
+        gc.unfreeze()
     return Inventory(began, rows, store, trainings, versions, repos, broken, unseen)
 
 
