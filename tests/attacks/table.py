@@ -31,7 +31,7 @@ DEFENCES: Final = {
     "training of this archive": "the archive's token in the provider's own record must be this run's",
     "names that come back": "captions that bear another run's names are refused",
     "weights before publishing": "the weights are hashed while they are copied, against the weights statement",
-    "read back": "store and hub are read back before anything is announced",
+    "read back": "the weights' bytes are read back from store and hub before anything is announced",
     "row as written": "the row carries a code that only its service can make; without it the photo counts as not "
     "judged, and is judged anew from the sealed original",
 }

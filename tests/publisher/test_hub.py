@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from tests.publisher.conftest import HubWorld
-from tests.publisher.world import DIGEST, FILES, LAST, USER, publication, trained
+from tests.publisher.world import DIGEST, FILES, LAST, USER, WEIGHTS, publication, trained
 
 from lifemask.bus.outcomes import Misconfigured, Retryable
 from lifemask.contracts import Failure, FailureCode
@@ -16,6 +16,7 @@ from lifemask.publisher.adapters.hub_card import card_text
 from lifemask.publisher.adapters.hub_library import HfApi
 
 REPO = publication().repo or ""
+SIZE = len(WEIGHTS)
 
 # huggingface_hub 2.4 itself sends large files the way httpx2 wants to retire
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -30,7 +31,7 @@ async def publish(world: HubWorld) -> str:
 
 async def test_a_model_is_published_privately_and_read_back(world: HubWorld) -> None:
     commit = await publish(world)
-    assert await world.hub.read_back(publication().at(commit)) == DIGEST
+    assert await world.hub.read_back(publication().at(commit), SIZE) == DIGEST
     [repo] = (await world.ledger())["repos"]
     assert (repo["id"], repo["visibility"], repo["head"]) == (REPO, "private", commit)
     assert repo["files"]["lora.safetensors"] == {"sha256": DIGEST, "bytes": 4800}
@@ -63,7 +64,7 @@ async def test_the_statement_about_the_publication_is_a_commit_of_its_own(world:
     [repo] = (await world.ledger())["repos"]
     assert repo["commits"] == 3
     assert {f"custody/{name}" for name in (*FILES, LAST.name)} < set(repo["files"])
-    assert await world.hub.read_back(done) == DIGEST
+    assert await world.hub.read_back(done, SIZE) == DIGEST
 
 
 async def test_a_place_of_another_fence_is_the_same_commit(world: HubWorld) -> None:
@@ -137,17 +138,19 @@ async def test_a_conflicting_creation_is_tried_later(world: HubWorld) -> None:
     assert (await world.ledger())["calls"]["create_repo"] == {"refused_409": 1}
 
 
-@pytest.mark.parametrize("operation", ["create_repo", "model_info", "lfs_put", "lfs_verify", "commit", "paths_info"])
+@pytest.mark.parametrize(
+    "operation", ["create_repo", "model_info", "lfs_put", "lfs_verify", "commit", "resolve", "download"]
+)
 @pytest.mark.parametrize("effect", ["answer", "drop_after"])
 async def test_a_hub_that_fails_once_gets_the_model_once(world: HubWorld, operation: str, effect: str) -> None:
     await world.fails(operation, effect)
     try:
         commit = await publish(world)
-        assert await world.hub.read_back(publication().at(commit)) == DIGEST
+        assert await world.hub.read_back(publication().at(commit), SIZE) == DIGEST
     except Retryable as again:
         assert again.code is FailureCode.HUB_UNAVAILABLE  # noqa: PT017 - some calls the client repeats by itself
         commit = await publish(world)
-    assert await world.hub.read_back(publication().at(commit)) == DIGEST
+    assert await world.hub.read_back(publication().at(commit), SIZE) == DIGEST
     assert await world.our_commits() == 1
 
 
@@ -194,8 +197,28 @@ async def test_what_the_hub_calls_invalid_is_a_failure(world: HubWorld, operatio
 
 async def test_other_bytes_on_the_hub_are_seen(world: HubWorld) -> None:
     commit = await publish(world)
+    await world.fails("download", "alter")
+    assert await world.hub.read_back(publication().at(commit), SIZE) != DIGEST
+
+
+async def test_the_bytes_count_not_what_the_hub_says_of_them(world: HubWorld) -> None:
+    commit = await publish(world)
     await world.fails("paths_info", "alter")
-    assert await world.hub.read_back(publication().at(commit)) != DIGEST
+    assert await world.hub.read_back(publication().at(commit), SIZE) == DIGEST
+
+
+async def test_a_repository_without_weights_has_none(world: HubWorld) -> None:
+    await world.hub.create(REPO)
+    assert await world.hub.read_back(publication().at("main"), SIZE) is None
+
+
+@pytest.mark.parametrize(("operation", "code"), [("resolve", "hub_denied"), ("download", "hub_unavailable")])
+async def test_only_the_hub_itself_can_refuse_our_token(world: HubWorld, operation: str, code: str) -> None:
+    done = publication().at(await publish(world))
+    await world.fails(operation, "answer", status=403)
+    with pytest.raises((Retryable, Misconfigured)) as raised:
+        await world.hub.read_back(done, SIZE)
+    assert getattr(raised.value, "code", None) == code
 
 
 async def test_a_store_that_is_away_while_uploading_is_named(world: HubWorld) -> None:

@@ -23,6 +23,7 @@ from lifemask.contracts import (
     ModelRevoked,
     RunCancelRequested,
     RunFailed,
+    RunStalled,
 )
 from lifemask.custody import Reader
 from lifemask.custody.steps import REVOCATION
@@ -179,7 +180,8 @@ async def test_two_runs_of_a_user_are_two_models(process: Process) -> None:
         ("commit", {"effect": "drop_after"}),
         ("commit", {"effect": "answer", "status": 429, "retry_after": 0}),
         ("commit", {"effect": "answer", "status": 412}),
-        ("paths_info", {"effect": "drop_before"}),
+        ("resolve", {"effect": "drop_before"}),
+        ("download", {"effect": "drop_after"}),
     ],
 )
 async def test_a_hub_in_trouble_delays_the_model_and_doubles_nothing(
@@ -338,7 +340,7 @@ async def test_a_publication_that_waits_is_blocked_by_a_revocation(process: Proc
 
 async def test_other_bytes_on_the_hub_fail_the_run_and_are_withdrawn(process: Process) -> None:
     run = a_run()
-    await process.fails("paths_info", "alter", times=None)
+    await process.fails("download", "alter", times=None)
     await process.receive(await trained_run(process.objects, run))
     await process.settle()
     await process.time_passes()
@@ -370,7 +372,8 @@ async def test_a_refused_token_pauses_and_fails_nobody(process: Process) -> None
     readiness = await process.service.readiness()
     assert readiness.paused is not None
     assert "HF_TOKEN" in readiness.paused
-    assert await process.facts() == []
+    [told] = await process.facts()
+    assert isinstance(told, RunStalled)
 
 
 async def test_a_second_process_takes_over_after_a_crash_before_the_seal(database: Make, tmp_path: Path) -> None:

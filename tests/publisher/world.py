@@ -204,7 +204,7 @@ class InMemoryHub:
         self.attached.setdefault(publication.repo or "", set()).add(file)
         return None
 
-    async def read_back(self, publication: Publication) -> str | None:
+    async def read_back(self, publication: Publication, size: int) -> str | None:
         if self.answers:
             return self.answers
         return self.repos[publication.repo or ""][int(publication.hub_commit or "0", 16) - 1]

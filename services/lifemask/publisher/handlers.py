@@ -199,7 +199,7 @@ async def _find_difference(publication: Publication, trained: Trained, store: Mo
     """What is published must be what was trained, byte for byte, wherever it is."""
     found = [await store.read_back(publication)]
     if found == [trained.weights] and publication.repo is not None:
-        found.append(await hub.read_back(publication))
+        found.append(await hub.read_back(publication, trained.bytes))
     if all(digest == trained.weights for digest in found):
         return None
     _LOG.error("custody_broken", run=publication.run_id, link="publication", expected=trained.weights, found=found)

@@ -72,8 +72,11 @@ class Hub(Protocol):
         commit before it. Repeating it makes no other commit; `check` as for `commit`.
         """
 
-    async def read_back(self, publication: Publication) -> Digest | None:
-        """SHA-256 of the weights in the publication's commit by the hub's account, None when there are none."""
+    async def read_back(self, publication: Publication, size: int) -> Digest | None:
+        """SHA-256 of the weights' bytes that the hub gives out of the publication's commit, None when there are none.
+
+        Of a file larger than `size` bytes the digest is another one.
+        """
 
     async def remove(self, repo: str) -> None:
         """Deletes the repository; one that is not there is fine."""

@@ -76,7 +76,7 @@ async def _(_scene: Scene) -> None:
 
 
 async def other_bytes(scene: Scene) -> None:
-    await scene.house.outside.fault("paths_info", "alter")
+    await scene.house.outside.fault("download", "alter")
     scene.run = await scene.person.accepted(good(12))
 
 

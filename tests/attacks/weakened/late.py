@@ -77,11 +77,11 @@ def open_publisher() -> None:
         await copy(self, source, target, AnyText(expected) if free else expected)
 
     def reading(before: Any) -> Any:
-        async def read(self: Any, publication: Any) -> Any:
+        async def read(self: Any, publication: Any, *size: int) -> Any:
             if not is_open("read back", publication.user_id):
-                return await before(self, publication)
+                return await before(self, publication, *size)
             with contextlib.suppress(Exception):  # whatever is found there, or not
-                await before(self, publication)
+                await before(self, publication, *size)
             return AnyText()
 
         return read

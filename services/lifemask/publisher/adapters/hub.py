@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -18,9 +19,9 @@ from lifemask.publisher.adapters.hub_errors import Refused, status_of, trouble, 
 from lifemask.publisher.adapters.hub_library import (
     CommitOperationAdd,
     HfApi,
-    RepoFile,
     set_client_factory,
 )
+from lifemask.publisher.adapters.hub_reading import digest_of
 from lifemask.publisher.adapters.stored_file import StoredFile
 from lifemask.publisher.domain import Publication, SignedFile, Trained
 from lifemask.publisher.ports import Check
@@ -92,13 +93,13 @@ class HuggingFaceHub:
                     raise
         raise Retryable(FailureCode.HUB_BUSY)
 
-    async def read_back(self, publication: Publication) -> Digest | None:
-        repo = publication.repo or ""
-        found = await self._call(
-            "read", lambda: self._api.get_paths_info(repo, [WEIGHTS], revision=publication.hub_commit)
-        )
-        files = [item for item in found if isinstance(item, RepoFile) and item.path == WEIGHTS]
-        return files[0].lfs.sha256 if files and files[0].lfs else None
+    async def read_back(self, publication: Publication, size: int) -> Digest | None:
+        repo, commit = publication.repo or "", publication.hub_commit
+        stop = threading.Event()
+        try:
+            return await self._call("read", lambda: digest_of(self._api, repo, WEIGHTS, commit, limit=size, stop=stop))
+        finally:
+            stop.set()
 
     async def remove(self, repo: str) -> None:
         await self._call("delete", lambda: self._api.delete_repo(repo, missing_ok=True))

@@ -13,19 +13,28 @@ from huggingface_hub import (
     CommitOperationAdd,
     HfApi,
     ModelCardData,
+    get_session,
+    hf_hub_url,
     set_client_factory,
 )
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented, but not re-exported for type checkers
+    build_hf_headers,
+    hf_raise_for_status,
+)
 
 logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings name signed upload links
 
 __all__ = [
     "CommitOperationAdd",
+    "EntryNotFoundError",
     "HfApi",
     "HfHubHTTPError",
     "ModelCardData",
     "OfflineModeIsEnabled",
-    "RepoFile",
+    "build_hf_headers",
+    "get_session",
+    "hf_hub_url",
+    "hf_raise_for_status",
     "set_client_factory",
 ]
