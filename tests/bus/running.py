@@ -59,9 +59,9 @@ async def send(
     broker: MockBroker,
     records: Sequence[Raw],
     partition: int | None = None,
-    producer: AIOKafkaProducer | None = None,
+    by: AIOKafkaProducer | None = None,
 ) -> None:
-    async with producer or AIOKafkaProducer(bootstrap_servers=broker.bootstrap, linger_ms=50) as producer:
+    async with by or AIOKafkaProducer(bootstrap_servers=broker.bootstrap, linger_ms=50) as producer:
         sent = [
             await producer.send(one.topic, value=one.value, key=one.key, headers=list(one.headers), partition=partition)
             for one in records

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from tests.bus.lab import record, resigned
 
 from lifemask.bus.inbound import Inbound, Raw
@@ -130,3 +131,13 @@ async def test_a_body_that_does_not_fit_is_a_dead_letter_where_nobody_answers(po
     await service.intake.store([saying(an_event(PhotosValidated, **run), received=0)])
     await settle(service)
     assert [topic for topic, _ in await outbox(pool)] == ["lifemask.runs", "lifemask.dead-letters"]
+
+
+@pytest.mark.parametrize("name", ["lifemask-problem", "Lifemask-Problem"])
+async def test_no_sender_makes_a_record_unfit_in_our_words(pool: Pool, name: str) -> None:
+    service, run = a_service(pool), a_run()
+    good = record(an_event(PhotosUploaded, **run))
+    await service.intake.store([replace(good, headers=[*good.headers, (name, b"Pay at http://evil.example")])])
+    await settle(service)
+    assert await outbox(pool) == []
+    assert await pool.fetchval("select done_at is not null and headers::text not ilike '%evil%' from inbox")

@@ -109,10 +109,10 @@ async def test_a_producer_may_compress_as_it_likes(database: Make, compression: 
     good, seen = photos(20), Seen()
     with a_broker(1) as broker:
         producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, compression_type=compression, linger_ms=50)
-        await send(broker, good, producer=producer)
-        async with open_bus("packager", Stage.PACKAGE, settings_for(broker, await database("packager"))) as bus:
-            async with running(judging(bus, seen)):
-                await until(lambda: done(bus.pool, 20))
+        await send(broker, good, by=producer)
+        settings = settings_for(broker, await database("packager"))
+        async with open_bus("packager", Stage.PACKAGE, settings) as bus, running(judging(bus, seen)):
+            await until(lambda: done(bus.pool, 20))
     assert len(seen.users) == 20
 
 

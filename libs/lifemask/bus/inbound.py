@@ -17,7 +17,9 @@ from lifemask.contracts.users import UserErasureRequested
 CONTROL: Final = "/control"
 """Suffix of a user's control lane; `/` is not in the alphabet of user ids."""
 PROBLEM: Final = "lifemask-problem"
-"""Header of a stored record that its handler must refuse. A sender who sets it has its own run refused."""
+"""Header of a stored record that its handler must refuse. Only the intake sets it."""
+_OURS: Final = "lifemask-"
+"""How the names of headers begin that only we add to what is stored or announced: a sender's are left out."""
 UNREADABLE: Final = "unreadable"
 """Lane of records without a usable key or envelope: they are stored dead."""
 
@@ -110,7 +112,7 @@ class Table:
             type=envelope.type,
             topic=raw.topic,
             value=raw.value,
-            headers=headers_json(raw.headers),
+            headers=headers_json(_senders(raw.headers)),
             source=envelope.source,
             brings=brings,
             cancels=cancels,
@@ -128,6 +130,10 @@ _CONTROLLING = {_CANCEL, split_version(UserErasureRequested.ce_type)[0]}
 def identity(source: str, message: str) -> str:
     """A message's identity, as CloudEvents says: source and id together."""
     return hashlib.sha256(f"{source}\0{message}".encode()).hexdigest()
+
+
+def _senders(headers: Sequence[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
+    return [pair for pair in headers if not pair[0].lower().startswith(_OURS)]
 
 
 def headers_json(headers: Sequence[tuple[str, bytes | None]]) -> str:
@@ -194,7 +200,7 @@ def _dead(raw: Raw, envelope: Envelope | None) -> Inbound:
         type="unreadable" if envelope is None else envelope.type,
         topic=raw.topic,
         value=raw.value or b"",
-        headers=headers_json(raw.headers),
+        headers=headers_json(_senders(raw.headers)),
         source="" if envelope is None else envelope.source,
         problem="no readable envelope, user or run",
         envelope=envelope,
