@@ -20,7 +20,7 @@ from lifemask.contracts import (
     new_id,
 )
 from lifemask.image_validator.adapters.store import document_of
-from lifemask.image_validator.domain.album import Album, Decided, Photo, Sealed, SealedPhoto, Terms
+from lifemask.image_validator.domain.album import Album, Damaged, Decided, Photo, Sealed, SealedPhoto, Terms
 from lifemask.image_validator.domain.photo import Examined, Kind, Policy, judge
 from lifemask.image_validator.handlers import HANDLERS
 from lifemask.testkit.events import a_run, an_event
@@ -49,6 +49,7 @@ class World:
     away: bool = False
     manifest: tuple[SealedPhoto, ...] = ()
     sealed: list[tuple[SealedPhoto, ...]] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
     examined: list[str] = field(default_factory=list)
     turn: SteppingTurn = field(default_factory=SteppingTurn)
     policy: Policy = POLICY
@@ -94,6 +95,8 @@ class World:
         for one in outcomes:
             if isinstance(one, Keep) and isinstance(one.row, Photo):
                 self.rows[one.row.photo_id] = one.row
+            elif isinstance(one, Keep) and isinstance(one.row, Damaged):
+                self.damaged.append(one.row.photo_id)
             elif isinstance(one, Keep):
                 assert one.row == Decided(**self.run)
                 self.decided = True

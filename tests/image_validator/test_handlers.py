@@ -19,6 +19,7 @@ from lifemask.contracts import (
     RunRejected,
     Stage,
     Verdict,
+    sentence,
 )
 from lifemask.image_validator.domain.album import Decided, Terms
 from lifemask.image_validator.handlers import close_run
@@ -93,8 +94,12 @@ async def test_other_bytes_than_the_announced_ones_cannot_be_used() -> None:
     world = World()
     photo = world.upload("sea")
     world.foreign.add(photo)
-    assert told(await world.receive(photo)) == {photo: (False, (Verdict.UNREADABLE,), None)}
+    [judged] = await world.receive(photo)
+    assert isinstance(judged, PhotoJudged)
+    assert (judged.usable, judged.verdicts, judged.codes) == (False, (Verdict.UNREADABLE,), ("copy_damaged",))
+    assert "our side" in sentence(judged.codes[0])
     assert world.clean == {}
+    assert world.damaged == [photo]
 
 
 async def test_with_the_original_removed_the_duplicate_counts() -> None:

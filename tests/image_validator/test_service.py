@@ -16,6 +16,7 @@ from lifemask.contracts import (
     PhotosValidated,
     RunCancelRequested,
     RunRejected,
+    SecurityReported,
 )
 from lifemask.image_validator.adapters.imaging import PillowImaging
 from lifemask.image_validator.settings import ImageValidatorSettings
@@ -72,6 +73,26 @@ async def test_from_photos_to_a_sealed_archive(database: Make, imaging: PillowIm
     assert isinstance(sealed, DatasetSealed)
     assert (sealed.photos, sealed.parameters) == (12, validated.parameters)
     assert keys.archive(*run.ids, 1) in run.objects.keys
+
+
+async def test_a_photo_that_was_swapped_in_the_store_reaches_the_operator(
+    database: Make, imaging: PillowImaging
+) -> None:
+    """The person is told that it is our side; the operator, that somebody writes to the store."""
+    run = Uploaded(imaging)
+    async with validating(database, run) as service:
+        events = await run.upload()
+        original = keys.original(*run.ids, events[0].photo_id)
+        await run.objects.put(original, await run.objects.get(original, limit=1 << 24) + b"!")
+        await receive(service, *events[:2])
+        await service.reporter.step()
+        judged, sound, reported = await facts(service)
+    assert isinstance(judged, PhotoJudged)
+    assert isinstance(sound, PhotoJudged)
+    assert (judged.codes, sound.usable, sound.codes) == (("copy_damaged",), True, ())
+    assert isinstance(reported, SecurityReported)
+    [refused] = reported.refused
+    assert (refused.reason, refused.type, refused.count) == ("stored photo differs", "lifemask.photo.received", 1)
 
 
 async def test_a_removed_photo_leaves_too_few(database: Make, imaging: PillowImaging) -> None:

@@ -235,6 +235,19 @@ async def test_a_sender_that_falls_silent_is_let_go(database: Callable[[str], Aw
         assert not any("original" in key for key in world.objects)
 
 
+async def test_a_copy_that_was_damaged_here_is_not_blamed_on_the_persons_file(world: World) -> None:
+    run, [photo] = await world.filled(1)
+    await world.receive(
+        about(run, PhotoJudged, photo_id=photo, usable=False, verdicts=("unreadable",), copy_damaged=True)
+    )
+    [shown] = (await world.http.get(f"{RUNS}/{run}/photos")).json()["photos"]
+    [verdict] = shown["verdicts"]
+    assert verdict == {
+        "code": "copy_damaged",
+        "sentence": "Our copy of this photo was damaged, on our side. Remove the photo and upload it again.",
+    }
+
+
 async def test_verdicts_are_shown_with_their_sentences(world: World) -> None:
     run, photos = await world.filled(2)
     await world.receive(

@@ -7,7 +7,7 @@ from pydantic import Field
 from lifemask.contracts.event import RunEvent
 from lifemask.contracts.ids import Digest, PhotoId
 from lifemask.contracts.topics import Topic
-from lifemask.contracts.verdicts import Verdict
+from lifemask.contracts.verdicts import COPY_DAMAGED, Verdict
 
 
 class PhotoReceived(RunEvent):
@@ -46,3 +46,10 @@ class PhotoJudged(RunEvent):
     """Why it cannot be used; empty when it can."""
     similar_to: PhotoId | None = None
     """With `duplicate`: the photo of the same run that it resembles."""
+    copy_damaged: bool = False
+    """What lies in the store is not what was uploaded: our side. `verdicts` then says `unreadable`."""
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """What to tell the person, as `sentence` takes it."""
+        return (COPY_DAMAGED,) if self.copy_damaged else tuple(verdict.value for verdict in self.verdicts)

@@ -41,8 +41,17 @@ SENTENCES: Final[dict[Verdict, str]] = {
 }
 
 
+COPY_DAMAGED: Final = "copy_damaged"
+"""What people are told in place of `unreadable` when what lies in the store is not what was uploaded: our side, not
+their file. No `Verdict`: events say it with a field of its own, which readers of an earlier release pass over.
+"""
+_COPY_DAMAGED: Final = "Our copy of this photo was damaged, on our side. Remove the photo and upload it again."
+
+
 def sentence(code: str) -> str:
     """What a verdict code tells the person; a code of a newer version gets a general sentence."""
+    if code == COPY_DAMAGED:
+        return _COPY_DAMAGED
     try:
         return SENTENCES[Verdict(code)]
     except ValueError:

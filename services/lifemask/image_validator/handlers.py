@@ -24,6 +24,7 @@ from lifemask.contracts import (
 )
 from lifemask.image_validator.domain.album import (
     Album,
+    Damaged,
     Decided,
     Photo,
     Sealed,
@@ -63,7 +64,8 @@ async def judge_photo(
     )
     if photo.clean and seen.clean:
         await gallery.keep_clean(photo, seen.clean)
-    return await _tell(compare([*album.present, photo], policy), album, gallery)
+    news = await _tell(compare([*album.present, photo], policy), album, gallery)
+    return news if bound else [*news, Keep(Damaged(event.user_id, event.run_id, event.photo_id))]
 
 
 async def remove_photo(event: PhotoRemoved, *, gallery: Gallery, photos: Photos, policy: Policy) -> Sequence[Outcome]:
@@ -212,6 +214,7 @@ def _judged(photo: Photo) -> PhotoJudged:
         usable=photo.usable,
         verdicts=photo.verdicts,
         similar_to=photo.similar_to,
+        copy_damaged=not photo.bound,
     )
 
 

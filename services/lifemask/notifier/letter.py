@@ -30,6 +30,7 @@ _MOVES: Final = {
 }
 _LOOK: Final = (
     "Look at the table security of each service named, and find out who can write to Kafka. "
+    "With the reason “stored photo differs”: who can write to the store. "
     "A reason “key rotated out” may be a service that was not started again after its key was changed."
 )
 _STYLE: Final = "font-family:sans-serif;line-height:1.5;max-width:38em;margin:1em auto;color:#222"
@@ -109,7 +110,10 @@ def warn(reports: Sequence[SecurityReported]) -> Letter:
         f"{report.service}: {one.count} x {one.type}, {one.reason}" for report in reports for one in report.refused
     )
     since = min(report.since for report in reports).astimezone(UTC)
-    what = f"{total} records on Kafka were not from who they say, the first at {since:%Y-%m-%d %H:%M} UTC."
+    what = (
+        f"{total} records were not from who they say, or their photo was not as announced, "
+        f"the first at {since:%Y-%m-%d %H:%M} UTC."
+    )
     return Letter(
         f"Lifemask refused {total} forged or unknown records",
         (

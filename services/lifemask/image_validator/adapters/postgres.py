@@ -2,18 +2,23 @@
 
 import json
 from dataclasses import asdict, replace
+from typing import Final
 
 import asyncpg
 import structlog
 
+from lifemask.bus.guarding import note
 from lifemask.bus.rows import Connection, Rows
-from lifemask.contracts import RunId, UserId, Verdict
+from lifemask.contracts import PhotoReceived, RunId, UserId, Verdict, split_version
 from lifemask.custody import RowCodes
-from lifemask.image_validator.domain.album import Album, Clean, Decided, Photo, Terms, gone
+from lifemask.image_validator.domain.album import Album, Clean, Damaged, Decided, Photo, Terms, gone
 from lifemask.image_validator.domain.photo import Kind, Measured
 
 log = structlog.get_logger()
 
+DIFFERS: Final = "stored photo differs"
+"""Why the operator is told of a photo, in the table `security`."""
+_RECEIVED: Final = split_version(PhotoReceived.ce_type)[0]
 _LIKENESS_BYTES = 32
 
 _KEEP = """
@@ -51,6 +56,8 @@ class PostgresPhotos:
                 await connection.execute(_KEEP, *_values(row), self._codes.of(*_judgement(row)))
             case Decided(user_id=user_id, run_id=run_id):
                 await connection.execute(_DECIDED, user_id, run_id)
+            case Damaged(user_id=user_id, run_id=run_id, photo_id=photo_id):
+                await note(connection, user_id, run_id, kind=_RECEIVED, content=photo_id, reason=DIFFERS)
             case _:
                 raise TypeError(f"no such row: {type(row).__name__}")
 

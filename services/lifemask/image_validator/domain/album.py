@@ -101,6 +101,15 @@ class Decided:
     run_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """What lies in the store under a photo's id is not what was uploaded; the operator is told."""
+
+    user_id: str
+    run_id: str
+    photo_id: str
+
+
 def appraise(
     user_id: str, run_id: str, photo_id: str, place: int, seen: Examined, *, terms: Terms, bound: bool
 ) -> Photo:

@@ -29,7 +29,7 @@ async def judge(connection: Connection, event: PhotoJudged) -> Photo | None:
         event.run_id,
         event.photo_id,
         event.usable,
-        [verdict.value for verdict in event.verdicts],
+        list(event.codes),
         event.similar_to,
     )
     return photo_of(record) if record else None
