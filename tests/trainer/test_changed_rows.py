@@ -7,7 +7,7 @@ import pytest
 from tests.trainer.world import World, failure_of, kinds
 
 from lifemask.bus.outcomes import Retryable
-from lifemask.contracts import FailureCode
+from lifemask.contracts import Failure, FailureCode
 from lifemask.objects import keys
 from lifemask.objects.archives import SealedArchive, archive_token
 from lifemask.objects.tokens import Tokens
@@ -70,6 +70,27 @@ async def test_anothers_training_is_not_taken_for_ours(world: World) -> None:
     out = await world.fire()
     assert failure_of(out).failure.code == FailureCode.CUSTODY_BROKEN
     assert "TrainingSucceeded" not in kinds(out)
+
+
+async def test_a_success_whose_archive_is_not_shown_is_not_taken_for_ours(world: World) -> None:
+    await world.handle(world.sealed)
+    other = world.trainings.make("https://lifemask.test/v1/objects/users_acme.other_runs_r_archive_1.zip_1_1")
+    world.trainings.succeed(other.id)
+    world.trainings.set(other.id, "succeeded", archive_path=None)
+    row = world.attempt
+    world.attempts.rows[row.id] = replace(row, training=other.id, fetches=1)
+    out = await world.fire()
+    assert failure_of(out).failure.code == FailureCode.CUSTODY_BROKEN
+    assert world.weights.copies == []
+
+
+async def test_a_success_that_the_provider_has_forgotten_is_no_broken_custody(world: World) -> None:
+    await world.handle(world.sealed)
+    await world.handle(world.fetched())
+    world.trainings.succeed("t0")
+    world.trainings.set("t0", "succeeded", archive_path=None, weights_url=None)
+    world.weights.results = [Failure.of(FailureCode.WEIGHTS_UNAVAILABLE)]
+    assert failure_of(await world.fire()).failure.code == FailureCode.WEIGHTS_UNAVAILABLE
 
 
 async def test_a_deleted_row_is_not_paid_for_again(world: World) -> None:

@@ -16,6 +16,8 @@ from lifemask.trainer.ports import Addresses, Attempts, Chain, Trainings, Weight
 
 _NOT_OURS: Final = "training: of another archive"
 """Whatever our row says: what the provider was told names the archive, in a token that only we can make."""
+_NOT_SHOWN: Final = "training: its archive is not shown"
+"""The provider forgets input and output together: weights without their archive are not proven to be ours."""
 _NOT_FETCHED: Final = "archive: no fetch of it is on record"
 """The link of the chain that a success without a fetch breaks."""
 _FAILURES: Final = {Fate.FAILED: FailureCode.TRAINING_FAILED, Fate.STOPPED: FailureCode.TRAINING_ABORTED}
@@ -122,6 +124,8 @@ async def _finish(
     bill = bill_of(training, policy.price)
     if training.fate is not Fate.SUCCEEDED:
         return _lost(attempt, training, bill, Failure.of(_FAILURES[training.fate]))
+    if training.archive_path is None and training.weights_url is not None:
+        return _lost(attempt, training, bill, Failure.of(FailureCode.CUSTODY_BROKEN, link=_NOT_SHOWN))
     if attempt.plan.gateway and not attempt.fetches:
         return _lost(attempt, training, bill, Failure.of(FailureCode.CUSTODY_BROKEN, link=_NOT_FETCHED))
     await turn.check()
