@@ -118,6 +118,21 @@ def test_a_compromised_key_ends_when_it_got_into_other_hands(keys: Call, tmp_pat
     assert why(folder, old.signer.keyid, at - timedelta(seconds=1)) is None
 
 
+def test_a_key_that_ended_before_it_was_stolen_is_marked_as_well(keys: Call, tmp_path: Path) -> None:
+    """Who finds it in an old backup could sign what nobody has seen, and date it back."""
+    folder = tmp_path / "keys"
+    keys("init")
+    old = open_keys(folder, "ingest").signer.keyid
+    keys("rotate", "ingest", "--overlap", "0")
+    ended = load(folder).find(old)
+    assert ended is not None
+    lost = datetime.now(UTC) + timedelta(days=1)
+    assert keys("rotate", "ingest", "--compromised", "--since", lost.strftime("%Y-%m-%dT%H:%M:%S"))[0] == 0
+    marked = load(folder).find(old)
+    assert marked is not None
+    assert (marked.until, marked.compromised_at) == (ended.until, lost.replace(microsecond=0))
+
+
 def test_only_the_root_of_the_keyring_rotates(keys: Call, tmp_path: Path) -> None:
     keys("init")
     Signer.generate("root").save(tmp_path / "other.pem")

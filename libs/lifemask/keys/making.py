@@ -101,12 +101,13 @@ def load(folder: Path) -> Keyring:
 
 
 def _ended(key: Key, now: datetime, how: Rotation) -> Key:
-    """The key with its end. One that has an end keeps it, unless a compromise cuts it short."""
+    """The key with its end. One that has an end keeps it, unless a compromise cuts it short.
+
+    One that ended before the compromise is marked as well: a backup holds it too, and who has it can date back.
+    """
     lost = how.compromised_at
     if lost is None:
         return key if key.until else key.model_copy(update={"until": now + how.overlap})
-    if key.until is not None and key.until <= lost:
-        return key
     return key.model_copy(
         update={"until": min(now, key.until or now), "compromised_at": min(lost, key.compromised_at or lost)}
     )
