@@ -4,9 +4,20 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.audit.world import MODEL, TEMPORARY, a_case, broken, disposed, revoked
+from tests.audit.world import (
+    MODEL,
+    TEMPORARY,
+    WHOLE,
+    a_case,
+    broken,
+    disposal_rows,
+    disposed,
+    revoked,
+    revoked_rows,
+)
 from tests.custody.runs import AT, BOB, seal_training, sealed
 
+from lifemask.audit.case import OnHub
 from lifemask.audit.findings import Report, State
 from lifemask.audit.judging import judge
 from lifemask.contracts.keyring import Keyring
@@ -16,6 +27,7 @@ from lifemask.objects import keys
 from lifemask.testkit.keys import SINCE, test_keys
 
 DAY = timedelta(days=1)
+A_REPOSITORY = OnHub("o/r", private=True, weights=None, head_weights=None, card=None, statements={})
 
 
 def states(report: Report) -> dict[str, State]:
@@ -134,3 +146,92 @@ async def test_a_model_that_the_publication_does_not_name_is_another_one() -> No
     other = "0192f7a0-3333-7d3e-8f40-5a6b7c8d9e0f"
     assert broken(judge(replace(case, model=other), test_keys().keyring))["model"]
     assert case.model == MODEL
+
+
+async def test_a_revoked_model_that_lies_there_again_is_named_everywhere() -> None:
+    made = await sealed()
+    await disposed(made)
+    await revoked(made)
+    found = broken(judge(replace(await a_case(made), hub=A_REPOSITORY, hub_why=""), test_keys().keyring))
+    for name in ("weights in the model store", "metadata.json", "repository"):
+        assert "although the model was revoked" in found[name], name
+
+
+async def test_the_rows_of_a_revoked_model_must_say_that_it_is_revoked() -> None:
+    made = await sealed()
+    await disposed(made)
+    await revoked(made)
+    for row, names in (
+        ({"revoked": None, "revoked_at": None}, {"ingest.model: revoked", "ingest.model: revoked_at"}),
+        ({"revoked": "Another person's photos.", "revoked_at": None}, {"ingest.model: revoked_at"}),
+        ({"revoked": "Another person's photos.", "revoked_at": AT}, set()),
+    ):
+        case = await a_case(made, rows={"ingest.model": [row], "publisher.publication": [{"state": "published"}]})
+        found = broken(judge(case, test_keys().keyring))
+        assert {name for name in found if name.startswith("ingest.model: revoked")} == names
+        assert "publisher.publication: state" in found
+
+
+@pytest.mark.parametrize("what", TEMPORARY)
+async def test_objects_that_were_gone_before_their_disposal_are_counted(what: str) -> None:
+    objects, size = WHOLE[what]
+    fewer, smaller = await sealed(), await sealed()
+    await disposed(fewer, found=WHOLE | {what: (objects - 1, size)})
+    await disposed(smaller, found=WHOLE | {what: (objects, size - 1)})
+    name = f"disposal of {what}"
+    said = f"1 of {objects} objects were gone before their disposal"
+    assert broken(judge(await a_case(fewer), test_keys().keyring)) == {name: said}
+    assert list(broken(judge(await a_case(smaller), test_keys().keyring))) == [name]
+
+
+async def test_more_than_the_chain_names_may_be_disposed_of() -> None:
+    made = await sealed()
+    await disposed(made, found={what: (objects + 3, size + 9) for what, (objects, size) in WHOLE.items()})
+    assert broken(judge(await a_case(made), test_keys().keyring)) == {}
+
+
+async def test_a_compromise_long_after_a_disposal_breaks_nothing() -> None:
+    """What the database wrote down before is beyond doubt; what nobody else has seen is said to be unseen."""
+    made = await sealed()
+    await disposed(made)
+    stolen = changed("ingest", compromised_at=AT + DAY)
+    seen = judge(await a_case(made, seen=AT, rows=disposal_rows(AT)), stolen)
+    assert "disposal" not in broken(seen)
+    assert states(seen)["disposal"] is State.TOLD
+    assert "archive" not in {one.name for one in seen.unseen}
+    for rows in (None, disposal_rows(AT + 2 * DAY)):
+        unseen = judge(await a_case(made, seen=AT, rows=rows), stolen)
+        assert not {"disposal", "archive", "publication"} & set(broken(unseen))
+        assert {"disposal", "archive"} <= {one.name for one in unseen.unseen}
+    late = judge(await a_case(made, seen=AT), changed("ingest", compromised_at=AT - DAY))
+    assert "disposal: key compromised" in broken(late).values()
+
+
+async def test_a_doubtful_act_is_nobodys_witness() -> None:
+    made = await sealed()
+    await disposed(made)
+    both = changed("ingest", compromised_at=AT + DAY)
+    both = Keyring.issue(
+        3,
+        [
+            key.model_copy(update={"compromised_at": AT + DAY}) if key.holder == "publisher" else key
+            for key in both.contents.keys
+        ],
+        test_keys().root,
+        SINCE,
+    )
+    assert broken(judge(await a_case(made), both))["publication"] == "publication: key compromised"
+    assert "publication" not in broken(judge(await a_case(made, rows=disposal_rows(AT)), both))
+
+
+async def test_a_compromise_long_after_a_revocation_breaks_nothing() -> None:
+    made = await sealed()
+    await disposed(made)
+    await revoked(made)
+    stolen = changed("publisher", compromised_at=AT + DAY)
+    report = judge(await a_case(made, objects={}, rows=revoked_rows(AT)), stolen)
+    assert states(report)["revocation"] is State.TOLD
+    assert not {"revocation", "weights in the model store"} & set(broken(report))
+    report = judge(await a_case(made, objects={}), stolen)
+    assert states(report)["revocation"] is State.UNSEEN
+    assert not {"revocation", "weights in the model store"} & set(broken(report))

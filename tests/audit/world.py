@@ -1,6 +1,7 @@
 """A case made of a whole chain in memory, with the bytes that it names."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -41,16 +42,36 @@ def verdict_of(photo: str) -> bytes:
     return json.dumps(said | {"policy": digest_of(b"policy")}, sort_keys=True, separators=(",", ":")).encode()
 
 
-async def disposed(made: Run, *, at: datetime = AT, what: tuple[str, ...] = TEMPORARY) -> None:
-    """Ingest signs that the temporary objects go."""
+WHOLE = {"original": (12, 12_000), "clean": (12, 60), "archive": (1, 60), "weights": (1, 7)}
+"""How many objects and bytes of each kind the chain of `sealed` has."""
+
+
+async def disposed(
+    made: Run,
+    *,
+    at: datetime = AT,
+    what: tuple[str, ...] = TEMPORARY,
+    found: Mapping[str, tuple[int, int]] = WHOLE,
+) -> None:
+    """Ingest signs that the temporary objects go, as many as it finds."""
     fields = DisposalFields(
         actor="ingest",
         reason="lifemask.model.ready.v1",
-        gone=tuple(Gone(what=each, objects=1, bytes=1) for each in what),
+        gone=tuple(Gone(what=each, objects=found[each][0], bytes=found[each][1]) for each in what),
     )
     previous = made.digests["publication"]
     chain = chain_of(made.objects, "ingest")
     await chain.record(DISPOSAL, made.user, made.run, "work", fields=fields, at=at, previous=previous)
+
+
+def revoked_rows(at: datetime) -> dict[str, list[dict[str, Any]]]:
+    """What ingest's row of the model says once it heard of the revocation."""
+    return {"ingest.model": [{"revoked": "Another person's photos.", "revoked_at": at}]}
+
+
+def disposal_rows(at: datetime) -> dict[str, list[dict[str, Any]]]:
+    """What ingest's rows say of the disposals once they are done."""
+    return {"ingest.disposal": [{"what": what, "at": at} for what in TEMPORARY]}
 
 
 async def revoked(made: Run, *, at: datetime = AT) -> None:

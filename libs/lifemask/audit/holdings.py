@@ -4,10 +4,9 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
-from lifemask.audit.acts import Acts
+from lifemask.audit.acts import PARTS, Act, Acts
 from lifemask.audit.case import Case, Hashed
 from lifemask.audit.findings import Finding, State, broken, group
 from lifemask.audit.links import Chained
@@ -31,14 +30,14 @@ class Holdings:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """An object that a statement names. `gone`: when its disposal was signed, if it was."""
+    """An object that a statement names. `gone`: the act that says so, if one does. `revoked`: it must not be there."""
 
     step: str
     name: str
     key: Key
     sha256: str
-    gone: datetime | None = None
-    why_gone: str = ""
+    gone: Act | None = None
+    revoked: bool = False
 
 
 def judge_holdings(case: Case, chained: Chained, acts: Acts) -> Holdings:
@@ -53,6 +52,8 @@ def judge_holdings(case: Case, chained: Chained, acts: Acts) -> Holdings:
             by_step[step] = [*others, group(name, photos, f"{len(photos)} {name}")]
     if verdicts := tuple(_verdicts(case, chained)):
         by_step.setdefault(VALIDATION.name, []).append(group("verdicts", verdicts, f"{len(verdicts)} verdicts"))
+    for step, finding in _counts(chained, acts):
+        by_step.setdefault(step, []).append(finding)
     known = {one.key for one in wanted} | set(_verdict_keys(case, chained))
     return Holdings({step: tuple(found) for step, found in by_step.items()}, tuple(_rest(case, known, chained)))
 
@@ -76,25 +77,56 @@ def _wanted(case: Case, chained: Chained, acts: Acts) -> Iterator[_Wanted]:
         yield _Wanted(WEIGHTS.name, "weights in the run's folder", key, weights.subject, acts.disposed("weights"))
     if publication := chained.link(PUBLICATION):
         version = publication.fields.version
-        gone, why = (acts.revoked.at, "the model was revoked") if acts.revoked else (None, "")
         for name, key, digest in (
             ("weights in the model store", keys.model_weights(user, case.model, version), publication.subject),
             ("metadata.json", keys.model_metadata(user, case.model, version), publication.manifest.metadata),
         ):
-            yield _Wanted(PUBLICATION.name, name, key, digest, gone, why)
+            yield _Wanted(PUBLICATION.name, name, key, digest, acts.revoked, revoked=acts.is_revoked)
+
+
+def _counts(chained: Chained, acts: Acts) -> Iterator[tuple[str, Finding]]:
+    """Nobody took any of the run's temporary objects away before ingest counted and disposed of them."""
+    for step, folder, objects, size in _sealed_sizes(chained):
+        if acts.disposed(folder) is None:
+            continue
+        told_objects, told_bytes = acts.most_gone(folder)
+        name = f"disposal of {PARTS[folder]}"
+        if told_objects < objects:
+            why = f"{objects - told_objects} of {objects} objects were gone before their disposal"
+            yield step, broken(name, why, objects, told_objects)
+        elif told_bytes < size:
+            why = "fewer bytes than the signed ones were there at their disposal"
+            yield step, broken(name, why, size, told_bytes)
+
+
+def _sealed_sizes(chained: Chained) -> Iterator[tuple[str, str, int, int]]:
+    """Step, folder, and how many objects and bytes of it the chain names."""
+    if upload := chained.link(UPLOAD):
+        yield UPLOAD.name, "original", upload.fields.count, upload.fields.bytes
+    if validation := chained.link(VALIDATION):
+        clean = usable(validation.manifest.pairs)
+        yield VALIDATION.name, "clean", len(clean), sum(pair.bytes or 0 for pair in clean)
+    if dataset := chained.link(DATASET):
+        yield DATASET.name, "archive", 1, dataset.fields.bytes
+    if weights := chained.link(WEIGHTS):
+        yield WEIGHTS.name, "weights", 1, weights.fields.bytes
 
 
 def _judged(one: _Wanted, objects: Mapping[Key, Hashed] | None) -> Finding:
+    at, doubt = (one.gone.at, one.gone.doubt) if one.gone else (None, "")
     if objects is None:
         why = f"{NOT_ASKED}; their disposal is signed" if one.gone else NOT_ASKED
-        return Finding(one.name, State.UNSEEN, at=one.gone, why=why, expected=one.sha256)
+        return Finding(one.name, State.UNSEEN, at=at, why=why, expected=one.sha256)
     found = objects.get(one.key)
+    if found is not None and one.revoked:
+        return broken(one.name, "it is there, although the model was revoked", found=found.sha256, at=at)
     if found is not None:
         if found.sha256 == one.sha256:
             return Finding(one.name, State.REHASHED, what=f"{found.size} bytes", found=found.sha256)
         return broken(one.name, "the bytes are others than the signed ones", one.sha256, found.sha256)
     if one.gone is not None:
-        return Finding(one.name, State.DISPOSED, at=one.gone, expected=one.sha256, why=one.why_gone)
+        why = doubt or ("the model was revoked" if one.revoked else "")
+        return Finding(one.name, State.UNSEEN if doubt else State.DISPOSED, at=at, expected=one.sha256, why=why)
     return broken(one.name, "missing, and nobody has signed that it was disposed of", one.sha256)
 
 

@@ -13,6 +13,7 @@ from lifemask.custody.verify import Place
 
 FOLDER: Final = "custody/"
 """Where the statements lie in a repository."""
+REVOKED: Final = "the model was revoked"
 
 
 def judge_hub(case: Case, chained: Chained, acts: Acts) -> Iterator[Finding]:
@@ -24,9 +25,12 @@ def judge_hub(case: Case, chained: Chained, acts: Acts) -> Iterator[Finding]:
     if case.hub_why:
         yield Finding("weights on the hub", State.UNSEEN, why=case.hub_why, expected=link.subject)
     elif case.hub is None and acts.revoked:
-        yield Finding("weights on the hub", State.DISPOSED, at=acts.revoked.at, why="the model was revoked")
+        state, why = (State.UNSEEN, acts.revoked.doubt) if acts.revoked.doubt else (State.DISPOSED, REVOKED)
+        yield Finding("weights on the hub", state, at=acts.revoked.at, why=why)
     elif case.hub is None:
         yield broken("weights on the hub", f"there is no repository {repo}, and nobody has revoked the model")
+    elif acts.is_revoked:
+        yield broken("repository", f"{repo} is there, although the model was revoked")
     else:
         yield from _repository(case, case.hub, weights=link.subject, card=link.manifest.card)
 

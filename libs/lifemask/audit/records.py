@@ -22,6 +22,7 @@ _TABLES: Final = {
     "ingest.run": "select * from ingest.run where user_id = $1 and run_id = $2",
     "ingest.photo": "select * from ingest.photo where user_id = $1 and run_id = $2 and removed_at is null",
     "ingest.model": "select * from ingest.model where user_id = $1 and run_id = $2",
+    "ingest.disposal": "select * from ingest.disposal where user_id = $1 and run_id = $2 order by number",
     "image_validator.photo": "select * from image_validator.photo where user_id = $1 and run_id = $2",
     "trainer.attempt": "select * from trainer.attempt where user_id = $1 and run_id = $2 order by number",
     "trainer.provider_training": "select * from trainer.provider_training where user_id = $1 and run_id = $2",

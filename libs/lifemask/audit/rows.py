@@ -19,7 +19,16 @@ from lifemask.contracts import (
     RunAccepted,
     TrainingSucceeded,
 )
-from lifemask.custody.steps import DATASET, PUBLICATION, TRAINING, UPLOAD, VALIDATION, WEIGHTS, AnyStep
+from lifemask.custody.steps import (
+    DATASET,
+    PUBLICATION,
+    TRAINING,
+    UPLOAD,
+    VALIDATION,
+    WEIGHTS,
+    AnyStep,
+    RevocationFields,
+)
 
 NAMED_BY: Final[Mapping[str, AnyStep]] = {
     RunAccepted.ce_type: UPLOAD,
@@ -108,11 +117,12 @@ def _model(case: Case, chained: Chained, acts: Acts, rows: Mapping[str, Sequence
         }
     if weights := chained.link(WEIGHTS):
         expected["bytes"] = weights.fields.bytes
-    found = dict(row)
-    if acts.revoked is None:
-        expected["revoked"] = None
-        found["revoked"] = row["revoked_at"] or row["revoked"]
-    yield compared("ingest.model", expected, found)
+    revoked = acts.revoked
+    if revoked is None:
+        expected |= {"revoked": None, "revoked_at": None}
+    elif not revoked.doubt and isinstance(revoked.fields, RevocationFields):
+        expected |= {"revoked": revoked.fields.reason, "revoked_at": row["revoked_at"] or "some time"}
+    yield compared("ingest.model", expected, row)
 
 
 def _attempt(case: Case, chained: Chained, _acts: Acts, rows: Mapping[str, Sequence[Row]]) -> Iterator[Finding]:
@@ -159,8 +169,8 @@ def _publication(case: Case, chained: Chained, acts: Acts, rows: Mapping[str, Se
         yield broken("publisher.publication", "there is no such publication")
         return
     expected: dict[str, object] = {"user_id": case.user, "run_id": case.run, "model_id": case.model}
-    if acts.revoked is None:
-        expected["state"] = "published"
+    if acts.revoked is None or acts.is_revoked:
+        expected["state"] = "revoked" if acts.is_revoked else "published"
     if publication:
         expected |= {
             "place": publication.fields.version,
