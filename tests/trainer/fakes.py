@@ -297,7 +297,7 @@ class InMemoryAddresses:
         name = f"{dataset.archive_key.replace('/', '_')}_{attempt.number}_{int(expires_at.timestamp())}"
         return ArchiveAddress(f"https://lifemask.test/v1/objects/{name}", self.gateway)
 
-    def leads_to(self, path: str, attempt: AttemptId) -> bool:
+    def leads_to(self, path: str, attempt: AttemptId, *, gateway: bool) -> bool:
         own = f"users_{attempt.user_id}_runs_{attempt.run_id}_archive_1.zip_{attempt.number}_"
         return path.rpartition("/")[2].startswith(own)
 

@@ -107,17 +107,18 @@ def test_an_address_leads_to_its_own_attempt_alone_also_once_it_has_expired() ->
     addresses = TokenAddresses("https://lifemask.test", tokens)
     sealed = SealedArchive(keys.archive(MINE.user_id, MINE.run_id, 1), 1, 1000, "a" * 64)
     path = f"/v1/objects/{archive_token(tokens, sealed, datetime.now(UTC) - timedelta(days=1))}"
-    assert addresses.leads_to(path, MINE)
-    assert not addresses.leads_to(path, MINE._replace(number=2))
-    assert not addresses.leads_to(path, OTHER)
-    assert not TokenAddresses("https://lifemask.test", Tokens(bytes([1]) * 32)).leads_to(path, MINE)
+    assert addresses.leads_to(path, MINE, gateway=True)
+    assert not addresses.leads_to(path, MINE._replace(number=2), gateway=True)
+    assert not addresses.leads_to(path, OTHER, gateway=True)
+    assert not TokenAddresses("https://lifemask.test", Tokens(bytes([1]) * 32)).leads_to(path, MINE, gateway=True)
 
 
 def test_an_address_of_the_store_says_by_its_path_whose_it_is() -> None:
     addresses = TokenAddresses("https://lifemask.test", Tokens(bytes(32)))
     path = f"/bucket/{keys.archive(MINE.user_id, MINE.run_id, 1)}"
-    assert addresses.leads_to(path, MINE)
-    assert not addresses.leads_to(path, OTHER)
+    assert addresses.leads_to(path, MINE, gateway=False)
+    assert not addresses.leads_to(path, OTHER, gateway=False)
+    assert not addresses.leads_to(path, MINE, gateway=True)  # anybody can have a host with such a path
 
 
 @pytest.mark.parametrize(

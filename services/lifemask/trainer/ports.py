@@ -113,8 +113,11 @@ class Addresses(Protocol):
     async def archive(self, attempt: AttemptId, dataset: Dataset, expires_at: datetime) -> ArchiveAddress:
         """Where the archive is fetched: as it was sealed, and nothing else."""
 
-    def leads_to(self, path: str, attempt: AttemptId) -> bool:
-        """Whether the path of an archive's address is one of this attempt's own archive. Rows are not asked."""
+    def leads_to(self, path: str, attempt: AttemptId, *, gateway: bool) -> bool:
+        """Whether the path of an archive's address is one of this attempt's own archive.
+
+        A path without a token of ours is so only for an attempt that was not planned through the `gateway`.
+        """
 
     def callback(self, attempt: AttemptId, expires_at: datetime) -> str | None:
         """Where an attempt's callback goes; None when our address is one the provider will not call."""

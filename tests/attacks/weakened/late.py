@@ -42,9 +42,9 @@ def open_trainer() -> None:
         row = rows.get(mine)
         return row if row and is_open("attempt as sealed", mine.user_id) else plan(mine, **about)
 
-    def leads(self: Any, path: str, attempt: Any) -> bool:
+    def leads(self: Any, path: str, attempt: Any, **plan: bool) -> bool:
         gates = ("attempt as sealed", "training of this archive")
-        return any(is_open(gate, attempt.user_id) for gate in gates) or leads_to(self, path, attempt)
+        return any(is_open(gate, attempt.user_id) for gate in gates) or leads_to(self, path, attempt, **plan)
 
     async def sealing(self: Any, attempt: Any, *more: Any, **named: Any) -> Any:
         USER.set(attempt.id.user_id)

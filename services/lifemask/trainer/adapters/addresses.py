@@ -35,12 +35,12 @@ class TokenAddresses:
         token = archive_token(self._tokens, sealed, expires_at)
         return ArchiveAddress(f"{self._base}/v1/objects/{token}", gateway=True)
 
-    def leads_to(self, path: str, attempt: AttemptId) -> bool:
+    def leads_to(self, path: str, attempt: AttemptId, *, gateway: bool) -> bool:
         own = keys.archive(attempt.user_id, attempt.run_id, ARCHIVE)
         try:
             sealed = archive_of(self._tokens.open(path.rpartition("/")[2], _ALWAYS))
         except BadToken:  # the store's own address, of which its path says what it is for
-            return path.endswith(f"/{own}")
+            return not gateway and path.endswith(f"/{own}")
         return (sealed.key, sealed.attempt) == (own, attempt.number)
 
     def callback(self, attempt: AttemptId, expires_at: datetime) -> str | None:

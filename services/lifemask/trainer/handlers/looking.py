@@ -117,14 +117,15 @@ async def _finish(
     policy: Policy,
 ) -> Sequence[Outcome]:
     """An ended training is booked; the weights of a succeeded one are copied out first, because they vanish."""
-    if training.archive_path is not None and not addresses.leads_to(training.archive_path, attempt.id):
-        mine = attempt.id  # somebody else's training: nothing of its cost is ours
+    mine, shown = attempt.id, training.archive_path
+    if shown is not None and not addresses.leads_to(shown, mine, gateway=attempt.plan.gateway):
+        # somebody else's training: nothing of its cost is ours
         broken = Failure.of(FailureCode.CUSTODY_BROKEN, link=_NOT_OURS)
         return [Keep(End(mine, State.FAILED)), failed(mine.user_id, mine.run_id, broken)]
     bill = bill_of(training, policy.price)
     if training.fate is not Fate.SUCCEEDED:
         return _lost(attempt, training, bill, Failure.of(_FAILURES[training.fate]))
-    if training.archive_path is None and training.weights_url is not None:
+    if shown is None and training.weights_url is not None:
         return _lost(attempt, training, bill, Failure.of(FailureCode.CUSTODY_BROKEN, link=_NOT_SHOWN))
     if attempt.plan.gateway and not attempt.fetches:
         return _lost(attempt, training, bill, Failure.of(FailureCode.CUSTODY_BROKEN, link=_NOT_FETCHED))

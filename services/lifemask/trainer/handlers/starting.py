@@ -129,7 +129,8 @@ async def _intend(
 
     if last is not None:
         again = await planned(last.id.number)
-        if not again.asks_the_same(last) or not addresses.leads_to(last.archive_path, last.id):
+        is_mine = addresses.leads_to(last.archive_path, last.id, gateway=last.plan.gateway)
+        if not again.asks_the_same(last) or not is_mine:
             return Failure.of(FailureCode.CUSTODY_BROKEN, link=_CHANGED)
         if last.state is State.INTENDED and again.is_planned_as(last):
             return again
