@@ -57,8 +57,7 @@ class Packed:
         return await self.objects.get(self.key, limit=1 << 30)
 
     async def problem(self) -> str | None:
-        failure = find_problem(self.plan, await self.archive.inspect(**self.run, plan=self.plan))
-        return failure.what if failure else None
+        return find_problem(self.plan, await self.archive.inspect(**self.run, plan=self.plan))
 
 
 def contents(count: int = 12, size: int = 5000) -> list[bytes]:

@@ -1,12 +1,13 @@
 """The packager on a real chain and a real archive: what it opens, what it seals."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from lifemask.contracts import DatasetSealed, PhotosValidated, RunFailed, Verdict, new_id
+from lifemask.contracts import DatasetSealed, Failure, PhotosValidated, RunFailed, Verdict, new_id
 from lifemask.custody.steps import (
     DATASET,
     UPLOAD,
@@ -21,7 +22,7 @@ from lifemask.custody.steps import (
 from lifemask.objects import keys
 from lifemask.packager.adapters.archive import ZipArchive
 from lifemask.packager.adapters.custody import CustodyChain
-from lifemask.packager.domain import Minimum
+from lifemask.packager.domain import Member, Minimum
 from lifemask.packager.handlers import HANDLERS
 from lifemask.testkit.custody import AllServices, chain_of
 from lifemask.testkit.events import a_run, an_event
@@ -29,6 +30,23 @@ from lifemask.testkit.objects import InMemoryObjects
 from lifemask.testkit.stepping import step
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Swapping(ZipArchive):
+    """A store in which somebody writes right after the packager: `change` makes other bytes of the archive's."""
+
+    def __init__(self, objects: InMemoryObjects, change: Callable[[bytes], bytes | None]) -> None:
+        super().__init__(objects)
+        self.store, self.change = objects, change
+
+    async def write(self, user_id: str, run_id: str, plan: Sequence[Member]) -> Failure | None:
+        failure, key = await super().write(user_id, run_id, plan), keys.archive(user_id, run_id, 1)
+        changed = self.change(await self.store.get(key, limit=1 << 20))
+        if changed is None:
+            await self.store.delete(key)
+        else:
+            await self.store.put(key, changed)
+        return failure
 
 
 class Validated:
@@ -70,12 +88,12 @@ class Validated:
         digest = hashlib.sha256(jpeg).hexdigest()
         return JudgedPhoto(id=photo, original=f"{number:064x}", clean=digest, bytes=len(jpeg))
 
-    async def pack(self, event: PhotosValidated) -> Any:
+    async def pack(self, event: PhotosValidated, archive: ZipArchive | None = None) -> Any:
         [outcome] = await step(
             HANDLERS,
             event,
             chain=CustodyChain(chain_of(self.objects, "packager")),
-            archive=ZipArchive(self.objects),
+            archive=archive or ZipArchive(self.objects),
             minimum=Minimum(12, 60_000),
         )
         return outcome
@@ -114,3 +132,27 @@ async def test_an_event_that_the_statement_does_not_back_fails_the_run(changes: 
     assert isinstance(failed, RunFailed)
     assert failed.failure.code == "custody_broken"
     assert keys.archive(event.user_id, event.run_id, 1) not in validated.objects.keys
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _: None,
+        lambda data: data.replace(bytes([3]) * 6000, bytes([4]) * 6000),
+        lambda data: data + b"more",
+        lambda data: b"more" + data,
+        lambda data: data[:-1],
+        lambda _: b"another archive",
+    ],
+    ids=["missing", "differing", "trailing", "leading", "cut", "another"],
+)
+async def test_an_archive_swapped_before_it_is_read_back_is_broken_custody(
+    change: Callable[[bytes], bytes | None],
+) -> None:
+    validated = Validated()
+    event = await validated.seal()
+    failed = await validated.pack(event, Swapping(validated.objects, change))
+    assert isinstance(failed, RunFailed)
+    assert failed.failure.code == "custody_broken"
+    assert "archive: differs from what was written" in failed.failure.what
+    assert not [key for key in validated.objects.keys if "dataset" in key]

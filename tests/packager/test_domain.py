@@ -75,9 +75,5 @@ def test_every_difference_is_a_problem() -> None:
         (replace(first, bytes=1), *others),
         (others[0], first, *others[1:]),
     ):
-        problem = find_problem(plan, replace(whole, members=members))
-        assert problem is not None
-        assert problem.code == "archive_incomplete"
-    damaged = find_problem(plan, replace(whole, problem="it ends too early"))
-    assert damaged is not None
-    assert "it ends too early" in damaged.what
+        assert find_problem(plan, replace(whole, members=members)) is not None
+    assert find_problem(plan, replace(whole, problem="it ends too early")) == "it ends too early"

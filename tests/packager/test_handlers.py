@@ -51,8 +51,8 @@ async def test_what_does_not_hold_ends_the_run(chain: InMemoryCustody, archive: 
 async def test_an_archive_with_a_missing_member_fails_the_run() -> None:
     event, chain = validated(), InMemoryCustody(photos(12))
     [failed] = await pack(event, chain, InMemoryArchive(loses=plan_archive(chain.photos, event.statement)[6].name))
-    assert failed.failure.code == "archive_incomplete"
-    assert "11 of 12 images" in failed.failure.what
+    assert failed.failure.code == "custody_broken"
+    assert "archive: differs from what was written" in failed.failure.what
 
 
 async def test_nothing_is_written_for_a_run_that_is_over() -> None:

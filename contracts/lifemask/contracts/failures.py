@@ -43,6 +43,7 @@ class FailureCode(StrEnum):
     OBJECT_MISSING = "object_missing"
     CUSTODY_BROKEN = "custody_broken"
     ARCHIVE_INCOMPLETE = "archive_incomplete"
+    """Not said any more, and kept for its readers: an archive that is not as it was written is `custody_broken`."""
     ARCHIVE_TOO_SMALL = "archive_too_small"
     TRAINING_FAILED = "training_failed"
     TRAINING_REFUSED = "training_refused"

@@ -83,21 +83,17 @@ def find_shortage(plan: Sequence[Member], minimum: Minimum) -> Failure | None:
     return None
 
 
-def find_problem(plan: Sequence[Member], found: ArchiveReport) -> Failure | None:
-    """What is wrong with the archive as it was read back, or None when it is the planned one."""
+def find_problem(plan: Sequence[Member], found: ArchiveReport) -> str | None:
+    """What is wrong with the archive as it was read back, for the log; None when it is the planned one."""
     if found.problem is not None:
-        return _incomplete(found.problem)
+        return found.problem
     if len(found.members) != len(plan):
-        return _incomplete(f"{len(found.members)} of {len(plan)} images")
+        return f"{len(found.members)} of {len(plan)} images"
     for number, (member, there) in enumerate(zip(plan, found.members, strict=True), start=1):
         if (member.name, member.sha256, member.bytes) != (there.name, there.sha256, there.bytes):
-            return _incomplete(f"image {number} differs")
+            return f"image {number} differs"
     return None
 
 
 def _too_small(problem: str) -> Failure:
     return Failure.of(FailureCode.ARCHIVE_TOO_SMALL, problem=problem)
-
-
-def _incomplete(problem: str) -> Failure:
-    return Failure.of(FailureCode.ARCHIVE_INCOMPLETE, problem=problem)

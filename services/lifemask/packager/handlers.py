@@ -1,11 +1,16 @@
 """A validated set of photos becomes one archive."""
 
 from collections.abc import Sequence
+from typing import Final
+
+import structlog
 
 from lifemask.bus.outcomes import Outcome, Turn, on
-from lifemask.contracts import DatasetSealed, Failure, PhotosValidated, RunFailed, Stage
+from lifemask.contracts import DatasetSealed, Failure, FailureCode, PhotosValidated, RunFailed, Stage
 from lifemask.packager.domain import Minimum, find_problem, find_shortage, plan_archive
 from lifemask.packager.ports import Custody, DatasetArchive
+
+_LOG: Final = structlog.get_logger(__name__)
 
 
 async def seal_dataset(
@@ -22,7 +27,7 @@ async def seal_dataset(
         return [_failed(event, difference)]
     found = await archive.inspect(event.user_id, event.run_id, plan)
     if problem := find_problem(plan, found):
-        return [_failed(event, problem)]
+        return [_failed(event, _swapped(event, problem))]
     statement = await chain.seal(event, plan, found, turn.got_at)
     if isinstance(statement, Failure):
         return [_failed(event, statement)]
@@ -31,6 +36,13 @@ async def seal_dataset(
             **event.run, statement=statement, photos=len(plan), bytes=found.bytes, parameters=event.parameters
         )
     ]
+
+
+def _swapped(event: PhotosValidated, problem: str) -> Failure:
+    """Every photo was compared while it was written: somebody else has written there since."""
+    link = "archive: differs from what was written"
+    _LOG.error("custody_broken", run=event.run_id, link=link, problem=problem)
+    return Failure.of(FailureCode.CUSTODY_BROKEN, link=link)
 
 
 def _failed(event: PhotosValidated, failure: Failure) -> RunFailed:
