@@ -9,10 +9,15 @@ from tools.kafka import Kafka
 from lifemask.bus.topics import TopicsMissing, require_topics
 from lifemask.cli.topics import TopicsRefused, Wanted, prepare_topics
 from lifemask.contracts import Topic
+from lifemask.contracts.topics import PROBES
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 
 WANTED = Wanted(partitions=3)
+
+
+def all_topics(prefix: str) -> list[str]:
+    return sorted([*(topic.named(prefix) for topic in Topic), prefix + PROBES])
 
 
 @pytest.fixture
@@ -22,7 +27,7 @@ def brokers(kafka: Kafka) -> list[str]:
 
 async def test_topics_are_made_once_and_as_they_should_be(brokers: list[str], prefix: str) -> None:
     first = await prepare_topics(brokers, prefix, WANTED)
-    assert sorted(first.made) == sorted(topic.named(prefix) for topic in Topic)
+    assert sorted(first.made) == all_topics(prefix)
     assert (first.copies, first.brokers) == (3, 3)
     second = await prepare_topics(brokers, prefix, WANTED)
     assert (second.made, second.differing) == ([], {})
@@ -30,7 +35,7 @@ async def test_topics_are_made_once_and_as_they_should_be(brokers: list[str], pr
 
 async def test_two_migrations_at_once_do_not_hinder_each_other(brokers: list[str], prefix: str) -> None:
     both = await asyncio.gather(*(prepare_topics(brokers, prefix, WANTED) for _ in range(2)))
-    assert sorted(both[0].made + both[1].made) == sorted(topic.named(prefix) for topic in Topic)
+    assert sorted(both[0].made + both[1].made) == all_topics(prefix)
 
 
 async def test_what_differs_is_named_and_left_alone(brokers: list[str], prefix: str) -> None:

@@ -33,29 +33,25 @@ class Grant:
 
 def objects_probe(service: str, grants: Sequence[Grant], url: str, account: tuple[str, str] | None = None) -> Probe:
     """The probe for the store at `url`. `account`: credentials other than the environment's."""
+    parsed = urlsplit(url)
+    if parsed.scheme != "s3":
+        return Probe(PART, lambda: _directory(url), _SETTING)
+    from lifemask.doctor.s3 import look  # costs 0.3 s, which the local store need not pay, nor the probe's time
 
-    async def act() -> Sequence[Finding]:
-        parsed = urlsplit(url)
-        if parsed.scheme == "s3":
-            from lifemask.doctor.s3 import look  # costs 0.3 s, which the local store need not pay
-
-            return await look(service, grants, parsed.netloc, account)
-        return [await _directory(url)]
-
-    return Probe(PART, act, _SETTING)
+    return Probe(PART, lambda: look(service, grants, parsed.netloc, account), _SETTING)
 
 
-async def _directory(url: str) -> Finding:
+async def _directory(url: str) -> Sequence[Finding]:
     """A directory has one account: what works at one place works at all."""
     what = "put, head, get, range, list, delete"
     try:
         async with open_objects(url) as objects:
             await _round_trip(objects)
     except (Misconfigured, Retryable) as problem:
-        return Finding(PART, what, getattr(problem, "detail", str(problem)), _FOLDER)
+        return [Finding(PART, what, getattr(problem, "detail", str(problem)), _FOLDER)]
     except ValueError as problem:
-        return Finding(PART, what, str(problem), "Set LIFEMASK_OBJECTS.")
-    return Finding(PART, what)
+        return [Finding(PART, what, str(problem), "Set LIFEMASK_OBJECTS.")]
+    return [Finding(PART, what)]
 
 
 async def _round_trip(objects: ObjectStore) -> None:

@@ -110,11 +110,11 @@ def _may_write(token: Mapping[str, Any], namespace: str) -> bool:
 
 def mail_probe(host: str, port: int, *, tls: bool, starttls: bool, login: tuple[str, str] | None) -> Probe:
     """The mail server greets, encrypts and logs us in; no mail is sent."""
+    import aiosmtplib  # not every service has mail
+
     away = "Look at LIFEMASK_SMTP: smtp://host:port or smtps://user:password@host:port."
 
     async def act() -> Sequence[Finding]:
-        import aiosmtplib
-
         server = aiosmtplib.SMTP(
             hostname=host, port=port, use_tls=tls, start_tls=True if starttls else None, timeout=_TIMEOUT
         )

@@ -8,8 +8,10 @@ import asyncio
 import json
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
+import aioboto3
 import aiohttp
 
 from lifemask.bus.outcomes import Misconfigured, Retryable
@@ -41,13 +43,18 @@ class _Tally:
     """Other trouble, by its text: a wrong bucket is one problem, not twenty."""
 
 
+@cache
+def _session() -> aioboto3.Session:
+    return aioboto3.Session()
+
+
 async def look(
     service: str, grants: Sequence[Grant], bucket: str, account: tuple[str, str] | None
 ) -> Sequence[Finding]:
     """What a service finds at its bucket."""
     name, tally = new_id(), _Tally()
     try:
-        async with open_client(_LIMITS, account) as client:
+        async with open_client(_LIMITS, account or (None, None), _session()) as client:
             trial = Trial(client, bucket)
             await _noted(tally, LIST, "", trial.make(LIST, keys.probe(keys.every_run("*"), name)))
             if not tally.other:
