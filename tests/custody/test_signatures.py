@@ -11,7 +11,7 @@ from tests.custody.runs import ANN, AT, BOB, Run, seal_training, sealed
 
 from lifemask.contracts.keyring import Keyring, key_for
 from lifemask.contracts.signing import Signer, seal
-from lifemask.custody import Chain, CustodyBroken
+from lifemask.custody import Chain, CustodyBroken, Reader
 from lifemask.custody.steps import DATASET, STEPS, TRAINING, UPLOAD, VALIDATION, WEIGHTS, AnyStep
 from lifemask.keys.holders import HOLDERS
 from lifemask.objects import keys
@@ -255,3 +255,27 @@ async def test_a_seal_repeated_after_a_rotation_finds_its_statement(ann: Run) ->
     await ann.sign(DATASET, payload, Signer.generate("packager"))
     with pytest.raises(CustodyBroken, match="dataset: unknown key"):
         await again()
+
+
+async def test_a_file_for_others_is_verified_again(ann: Run) -> None:
+    """Whoever has the bucket puts another signature on the true payload after the chain was opened."""
+    digest = ann.digests["dataset"]
+
+    async def given(seen: datetime | None) -> bytes:
+        return (await Reader(ann.objects, ann.keyring).signed_file(DATASET, digest, ANN, ann.run, seen=seen))[1]
+
+    true = await ann.read(ann.key(DATASET))
+    assert await given(AT) == await given(None) == true
+    await ann.sign(DATASET, await ann.payload(DATASET), test_keys().signers["trainer"])
+    for seen in (AT, None):
+        with pytest.raises(CustodyBroken, match="dataset: key not allowed"):
+            await given(seen)
+
+
+async def test_a_file_for_others_was_seen_when_its_link_was(ann: Run) -> None:
+    """Its key may have been rotated since."""
+    ann.keyring = keyring(until=AT + HOUR)
+    link = (await ann.open(AT + 5 * HOUR)).back(DATASET)
+    await Reader(ann.objects, ann.keyring).signed_file(DATASET, link.digest, ANN, ann.run, seen=link.witnessed_at)
+    with pytest.raises(CustodyBroken, match="dataset: key rotated out"):
+        await Reader(ann.objects, ann.keyring).signed_file(DATASET, link.digest, ANN, ann.run, seen=AT + 5 * HOUR)

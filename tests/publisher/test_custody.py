@@ -7,7 +7,7 @@ from tests.publisher.sealed import AT, trained_run
 from tests.publisher.world import DIGEST, REQUEST, RUN, USER, publication, trained
 
 from lifemask.contracts import Failure, TrainingSucceeded
-from lifemask.contracts.signing import unseal
+from lifemask.contracts.signing import Signer, seal, unseal
 from lifemask.custody.envelopes import PAYLOAD_TYPE
 from lifemask.custody.statements import digest_of
 from lifemask.custody.steps import PUBLICATION, WEIGHTS
@@ -65,6 +65,26 @@ async def test_a_request_that_is_gone_breaks_the_chain(objects: InMemoryObjects,
     found = await CustodyChain(objects, chain_of(objects, "publisher")).trained(event, AT)
     assert isinstance(found, Failure)
     assert "request" in found.what
+
+
+async def test_another_signature_put_in_place_meanwhile_is_not_published(
+    objects: InMemoryObjects, event: TrainingSucceeded
+) -> None:
+    """The payload is the true one, so its digest says nothing."""
+    key = keys.statement(USER, RUN, 5, "weights", 1)
+    true = await objects.get(key, limit=1 << 20)
+    forged = seal(PAYLOAD_TYPE, unseal(true, PAYLOAD_TYPE).payload, Signer.generate("trainer"))
+
+    class Exchanging(InMemoryObjects):
+        reads = 0
+
+        async def get(self, key_: keys.Key, *, limit: int) -> bytes:
+            self.reads += key_ == key
+            return forged if key_ == key and self.reads > 1 else await objects.get(key_, limit=limit)
+
+    found = await CustodyChain(store := Exchanging(), chain_of(store, "publisher")).trained(event, AT)
+    assert isinstance(found, Failure)
+    assert "weights" in found.what
 
 
 async def test_a_statement_of_another_run_is_refused(objects: InMemoryObjects, event: TrainingSucceeded) -> None:

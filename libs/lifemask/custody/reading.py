@@ -5,11 +5,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Generic
 
+from lifemask.contracts.signing import Sealed
 from lifemask.custody.broken import CustodyBroken
 from lifemask.custody.envelopes import StepKeys, check_signer, check_unwitnessed, read_envelope
 from lifemask.custody.links import Link
-from lifemask.custody.statements import ActCommon, Owner, Statement, digest_of, read_act, read_owner, read_time
-from lifemask.custody.steps import Act, AnyStep, F, M, Step, attempts
+from lifemask.custody.statements import (
+    ActCommon,
+    Owner,
+    Statement,
+    digest_of,
+    read_act,
+    read_owner,
+    read_statement,
+    read_time,
+)
+from lifemask.custody.steps import Act, AnyAct, AnyStep, F, M, Step, attempts
 from lifemask.custody.verify import Absent, File, Place, check_owner, present, verify
 from lifemask.objects.keys import Key
 from lifemask.objects.port import ObjectMissing, ObjectStore, ObjectTooLarge
@@ -82,14 +92,19 @@ class Reader:
         return await self.open(step, digest, user_id, run_id, attempt, seen=seen)
 
     async def signed_file(
-        self, step: AnyStep, digest: str, user_id: str, run_id: str, attempt: int = 1
+        self, step: AnyStep, digest: str, user_id: str, run_id: str, attempt: int = 1, *, seen: datetime | None
     ) -> tuple[str, bytes]:
-        """Name and bytes of the file that holds the statement `digest`, to be given to others. Raises CustodyBroken."""
+        """Name and bytes of the file that holds the statement `digest`, to be given to others. Raises CustodyBroken.
+
+        The signature is verified again, since the file may have changed since `open`; `seen` is the link's
+        `witnessed_at`.
+        """
         key = Place(user_id, run_id, attempt).statement(step)
         data = present(await self._file(key), f"{step.name}: statement")
-        found = digest_of(read_envelope(step, data).payload)
-        if found != digest:
+        sealed = read_envelope(step, data)
+        if (found := digest_of(sealed.payload)) != digest:
             raise CustodyBroken(f"{step.name}: statement differs", expected=digest, found=found)
+        self._check(step, sealed, seen, claimed=read_time(read_statement(step, sealed.payload).common.at, step))
         return key.rpartition("/")[2], data
 
     async def act(self, act: Act[F], key: Key, user_id: str, run_id: str, *, seen: datetime | None) -> Recorded[F]:
@@ -97,10 +112,7 @@ class Reader:
         sealed = read_envelope(act, present(await self._file(key), f"{act.name}: statement"))
         statement = read_act(act, sealed.payload)
         at = read_time(statement.common.at, act)
-        if seen is None:
-            check_unwitnessed(act, sealed, self._keys, at)
-        else:
-            check_signer(act, sealed, self._keys, seen)
+        self._check(act, sealed, seen, claimed=at)
         await self._fits(act, statement, Place(user_id, run_id))
         fields = statement.fields
         assert isinstance(fields, act.fields)
@@ -113,6 +125,12 @@ class Reader:
             at,
             sealed.keyid,
         )
+
+    def _check(self, kind: AnyStep | AnyAct, sealed: Sealed, seen: datetime | None, *, claimed: datetime) -> None:
+        if seen is None:
+            check_unwitnessed(kind, sealed, self._keys, claimed)
+        else:
+            check_signer(kind, sealed, self._keys, seen)
 
     async def _fits(self, act: Act[F], statement: Statement[ActCommon], place: Place) -> None:
         """An owner that is lost or erased leaves nothing to compare with."""

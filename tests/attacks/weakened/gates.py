@@ -60,3 +60,4 @@ def open_signers() -> None:
     verifying.check_owner = owner
     reading.verify = known
     verifying.check_signer = signer
+    reading.check_signer = signer

@@ -62,7 +62,7 @@ class CustodyChain:
                 at=at,
                 attempt=trained.attempt,
             )
-            return Sealed(digest, await self._file(PUBLICATION, digest, user_id, run_id, trained.attempt))
+            return Sealed(digest, await self._file(PUBLICATION, digest, user_id, run_id, trained.attempt, seen=at))
         except CustodyBroken as broken:
             return broken.failure(run_id)
 
@@ -96,13 +96,15 @@ class CustodyChain:
             statements=Statements(upload.digest, validation.digest, dataset.digest, training.digest, weights.digest),
             files=tuple(
                 [
-                    await self._file(link.step, link.digest, user_id, run_id, event.attempt)
+                    await self._file(link.step, link.digest, user_id, run_id, event.attempt, seen=link.witnessed_at)
                     for link in (upload, validation, dataset, training, weights)
                 ]
             ),
         )
 
-    async def _file(self, step: AnyStep, digest: str, user_id: str, run_id: str, attempt: int) -> SignedFile:
+    async def _file(
+        self, step: AnyStep, digest: str, user_id: str, run_id: str, attempt: int, *, seen: datetime | None
+    ) -> SignedFile:
         """The file of a statement that was verified before, for others to read."""
-        name, content = await self._chain.signed_file(step, digest, user_id, run_id, attempt)
+        name, content = await self._chain.signed_file(step, digest, user_id, run_id, attempt, seen=seen)
         return SignedFile(name, content)
