@@ -41,7 +41,12 @@ def apps(apps_without_keys: Apps) -> Apps:
 
 def _running(folder: Path, settings: dict[str, str]) -> Iterator[Stack]:
     folder.mkdir()
-    stack = Stack(folder, {**settings, "LIFEMASK_OPERATOR_MAIL": OPERATOR, "LIFEMASK_OPERATOR_GATHER": "1"})
+    told = {
+        "LIFEMASK_OPERATOR_MAIL": OPERATOR,
+        "LIFEMASK_OPERATOR_GATHER": "1",
+        "LIFEMASK_SECURITY_WINDOW": "2",  # each attack shall be told of while it is looked at
+    }
+    stack = Stack(folder, {**settings, **told})
     try:
         stack.start()
         yield stack

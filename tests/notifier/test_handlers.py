@@ -9,8 +9,8 @@ from tests.notifier.world import BROKEN, CANCELED, FAILED, IDS, READY, REJECTED,
 
 from lifemask.bus.outcomes import Keep, Later, Outcome, Reminder
 from lifemask.contracts import Event, NotificationDelivered, Stage
-from lifemask.notifier.domain import Delivery, Fact, Operator, Settled, State, Tried
-from lifemask.notifier.handlers import HANDLERS, DeliverMail, DeliverToOperator, DeliverWebhook
+from lifemask.notifier.domain import Delivery, Fact, Settled, State, Stopped, Tried
+from lifemask.notifier.handlers import HANDLERS, DeliverMail, DeliverWebhook
 from lifemask.testkit.stepping import SteppingTurn, step
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -26,7 +26,6 @@ async def take(world: World, message: Event | Reminder, at: datetime = NOON) -> 
         mail=world.mail,
         webhooks=world.webhooks,
         schedule=world.schedule,
-        operator=world.operator,
     )
     world.notifications.apply(outcomes)
     return outcomes
@@ -51,28 +50,10 @@ async def live(world: World, first: Later, at: datetime = NOON) -> list[tuple[ti
         [reminder] = following
 
 
-async def test_the_operator_is_told_once_of_broken_custody() -> None:
-    world = World()
-    *_, operator = await begin(world, BROKEN)
-    assert type(operator.message) is DeliverToOperator
-    assert await live(world, operator) == [(timedelta(0), None)]
-    [(address, letter, _)] = world.mail.sent
-    assert address == "operator@example.com"
-    assert letter.subject == "Custody broken: a run was stopped"
-    assert "(archive: differs)" in letter.text
-    assert "package" in letter.text
-    assert "user-42" not in letter.text
-    assert await take(world, operator.message) == []
-    world.operator = Operator(None)
-    assert len(await begin(World(), FAILED)) == 2
-
-
-async def test_without_an_operators_address_nobody_is_mailed() -> None:
-    world = World()
-    world.operator = Operator(None)
-    *_, operator = await begin(world, BROKEN)
-    assert await live(world, operator) == [(timedelta(0), None)]
-    assert world.mail.sent == []
+async def test_the_operator_is_to_be_told_of_broken_custody_alone() -> None:
+    [row] = [one.row for one in await take(World(), BROKEN) if isinstance(one, Keep) and isinstance(one.row, Stopped)]
+    assert row == Stopped(BROKEN)
+    assert not [one for one in await take(World(), FAILED) if isinstance(one, Keep) and isinstance(one.row, Stopped)]
 
 
 @pytest.mark.parametrize("fact", [READY, REJECTED, FAILED, CANCELED, REVOKED])

@@ -19,8 +19,9 @@ from starlette.routing import Route
 from tests.bus.lab import record
 from tests.notifier.world import READY, REJECTED, RUN, STALLED, USER
 
+from lifemask.bus.rows import act_for
 from lifemask.bus.service import Service
-from lifemask.contracts import Event, NotificationDelivered, RunRequest
+from lifemask.contracts import OPERATOR, Event, NotificationDelivered, RunRequest, SecurityReported
 from lifemask.notifier.settings import NotifierSettings
 from lifemask.notifier.wiring import notifier
 from lifemask.objects import keys
@@ -55,6 +56,25 @@ class Process:
         """Every reminder is due."""
         await self.service.bus.pool.execute("update reminder set due_at = now()")
         await self.settle()
+
+    async def hears_itself(self) -> None:
+        """What it has reported since comes back to it over Kafka."""
+        await self.service.reporter.step()
+        rows = await self.service.bus.pool.fetch("select headers, value from outbox order by id")
+        for event in map(said, rows):
+            if isinstance(event, SecurityReported):
+                await self.receive(event)
+
+    async def an_hour_passes(self) -> None:
+        """Since the last report and the last mail."""
+        hour = "interval '61 minutes'"
+        await self.service.bus.pool.execute(f"update security set reported_at = reported_at - {hour}")
+        async with self.service.bus.pool.acquire() as connection, connection.transaction():
+            await act_for(connection, OPERATOR)
+            await connection.execute(f"update report set mailed_at = mailed_at - {hour}")
+
+    async def operators_mails(self) -> list[dict[str, Any]]:
+        return [mail for mail in await self.mails() if mail["to"] == ["ops@example.com"]]
 
     async def told(self) -> list[tuple[str, str, int]]:
         rows = await self.service.bus.pool.fetch("select headers, value from outbox order by id")

@@ -21,7 +21,6 @@ from lifemask.notifier.domain import (
     Answered,
     Delivery,
     Notification,
-    Operator,
     Pending,
     Reopened,
     Schedule,
@@ -153,4 +152,3 @@ class World:
     mail: InMemoryMail = field(default_factory=InMemoryMail)
     webhooks: InMemoryWebhooks = field(default_factory=InMemoryWebhooks)
     schedule: Schedule = field(default_factory=lambda: Schedule(patience=timedelta(days=3)))
-    operator: Operator = field(default_factory=lambda: Operator("operator@example.com"))

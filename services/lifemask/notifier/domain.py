@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
@@ -15,6 +16,7 @@ from lifemask.contracts import (
     RunCanceled,
     RunEvent,
     RunFailed,
+    RunId,
     RunRejected,
     RunStalled,
     SecurityReported,
@@ -24,6 +26,8 @@ from lifemask.contracts import (
 Fact = ModelReady | ModelRevoked | RunRejected | RunFailed | RunCanceled | RunStalled
 
 
+CUSTODY: Final = "custody broken"
+"""Why the operator is told of a run, in the table `security`."""
 _OF_CUSTODY: Final = frozenset({FailureCode.CUSTODY_BROKEN, FailureCode.PUBLICATION_DIFFERS})
 
 
@@ -32,8 +36,6 @@ class Channel(StrEnum):
 
     EMAIL = "email"
     WEBHOOK = "webhook"
-    OPERATOR = "operator"
-    """A mail to whoever runs this installation; nobody else is told of it."""
 
 
 class State(StrEnum):
@@ -120,6 +122,21 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """Row: a run ended because its custody is broken, which the operator is to be told."""
+
+    fact: RunFailed
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedRun:
+    """Such a run as the operator is told of it."""
+
+    user_id: UserId
+    run_id: RunId
+
+
+@dataclass(frozen=True, slots=True)
 class Mailed:
     """Row: these reports need no mail any more."""
 
@@ -129,8 +146,8 @@ class Mailed:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Who is told of broken custody and of attacks, None for nobody. Attacks: one mail in `window`, the first after
-    `gather`, so that the reports of all services are in it.
+    """Who is told of broken custody and of attacks, None for nobody. One mail in `window`, the first after `gather`, so
+    that the reports of all services are in it.
     """
 
     address: str | None = None
@@ -173,9 +190,9 @@ def of(fact: Fact, channel: Channel, since: datetime) -> Notification:
     return Notification(notification_id(fact, channel), channel, fact, since)
 
 
-def concerns_operator(fact: Fact) -> bool:
-    """Whether a fact needs somebody's eyes here: photos, statements or weights were not what was sealed."""
-    return isinstance(fact, RunFailed) and fact.failure.code in _OF_CUSTODY
+def stopped(fact: Fact) -> Sequence[Stopped]:
+    """What needs somebody's eyes here: photos, statements or weights were not what was sealed."""
+    return [Stopped(fact)] if isinstance(fact, RunFailed) and fact.failure.code in _OF_CUSTODY else []
 
 
 def notification_id(fact: Fact, channel: Channel) -> Digest:

@@ -34,15 +34,15 @@ from lifemask.notifier.domain import (
     Settled,
     State,
     Tried,
-    concerns_operator,
     delay,
     of,
     report_id,
+    stopped,
     wait_before_next,
     wait_for_mail,
     webhook_body,
 )
-from lifemask.notifier.letter import warn, write, write_to_operator
+from lifemask.notifier.letter import warn, write
 from lifemask.notifier.ports import Mail, Notifications, People, Reports, Webhooks
 
 
@@ -57,12 +57,6 @@ class DeliverMail(_Deliver):
     """Try to hand in a mail."""
 
     ce_type: ClassVar[str] = "lifemask.notifier.deliver-mail.v1"
-
-
-class DeliverToOperator(_Deliver):
-    """Try to hand in a mail to whoever runs this installation."""
-
-    ce_type: ClassVar[str] = "lifemask.notifier.deliver-to-operator.v1"
 
 
 class DeliverWebhook(_Deliver):
@@ -95,12 +89,13 @@ _OPERATOR_TRIES: Final = 15
 
 
 async def tell_everybody(event: Fact, *, turn: Turn) -> Sequence[Outcome]:
-    """The end of a run, or of a model, goes to the person and to the app: neither waits for the other."""
-    also = [Channel.OPERATOR] if concerns_operator(event) else []
+    """The end of a run, or of a model, goes to the person and to the app: neither waits for the other.
+
+    The operator hears of broken custody with whatever else is reported, in one mail for all users.
+    """
     return [
-        outcome
-        for channel in (Channel.EMAIL, Channel.WEBHOOK, *also)
-        for outcome in _begin(event, channel, turn.got_at)
+        *(outcome for channel in Channel for outcome in _begin(event, channel, turn.got_at)),
+        *(Keep(row) for row in stopped(event)),
     ]
 
 
@@ -124,25 +119,6 @@ async def deliver_mail(
         delivery = await mail.send(address, letter, note.id)
     except Retryable:
         delivery = Delivery.FAILED
-    return _after(delivery, note, reminder, turn.got_at, schedule)
-
-
-async def deliver_to_operator(
-    reminder: DeliverToOperator,
-    *,
-    notifications: Notifications,
-    mail: Mail,
-    operator: Operator,
-    schedule: Schedule,
-    turn: Turn,
-) -> Sequence[Outcome]:
-    """One try. Without an address the log alone has told it."""
-    note = await _awaited(reminder, notifications)
-    if note is None:
-        return []
-    if operator.address is None:
-        return _settle(note, State.SKIPPED, note.tries)
-    delivery = await mail.send(operator.address, write_to_operator(note.fact), note.id)
     return _after(delivery, note, reminder, turn.got_at, schedule)
 
 
@@ -175,7 +151,7 @@ async def resend(order: ResendOrdered, *, notifications: Notifications) -> Seque
 async def note_report(
     event: SecurityReported, *, reports: Reports, operator: Operator, turn: Turn
 ) -> Sequence[Outcome]:
-    """Attacks are told to the operator in one mail for all services, and not again for a while."""
+    """Attacks and broken custody are told to the operator in one mail for all services, and not again for a while."""
     wait = wait_for_mail(operator, await reports.mailed_at(event.user_id), turn.got_at)
     later = Later(MailOperator(user_id=event.user_id), max(wait, operator.gather))
     return [Keep(Reported(event, turn.got_at)), later]
@@ -200,7 +176,8 @@ async def mail_operator(
     mailed = Keep(Mailed(reminder.user_id, ids))
     if operator.address is None or reminder.tries >= _OPERATOR_TRIES:
         return [mailed]
-    delivery = await mail.send(operator.address, warn(waiting), ids[-1])
+    runs = await reports.stopped(min(report.since for report in waiting))
+    delivery = await mail.send(operator.address, warn(waiting, runs), ids[-1])
     if delivery is not Delivery.FAILED:
         return [mailed]
     tries = reminder.tries + 1
@@ -239,8 +216,6 @@ def _after(
 
 def _settle(note: Notification, state: State, tries: int) -> Sequence[Outcome]:
     settled = Keep(Settled(note.fact.user_id, note.id, tries, state))
-    if note.channel is Channel.OPERATOR:
-        return [settled]
     told = NotificationDelivered.model_validate(
         {
             **note.fact.run,
@@ -257,7 +232,6 @@ def _settle(note: Notification, state: State, tries: int) -> Sequence[Outcome]:
 _REMINDERS: Final[dict[Channel, type[_Deliver]]] = {
     Channel.EMAIL: DeliverMail,
     Channel.WEBHOOK: DeliverWebhook,
-    Channel.OPERATOR: DeliverToOperator,
 }
 
 HANDLERS = (
@@ -269,7 +243,6 @@ HANDLERS = (
     on(RunStalled, tell_app),
     on(SecurityReported, note_report),
     on(DeliverMail, deliver_mail),
-    on(DeliverToOperator, deliver_to_operator),
     on(DeliverWebhook, deliver_webhook),
     on(MailOperator, mail_operator),
     on(ResendOrdered, resend),

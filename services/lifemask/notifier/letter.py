@@ -10,6 +10,7 @@ from lifemask.contracts import (
     ModelReady,
     ModelRevoked,
     Move,
+    Refused,
     RunCanceled,
     RunFailed,
     RunRejected,
@@ -17,7 +18,7 @@ from lifemask.contracts import (
     app_of,
     sentence,
 )
-from lifemask.notifier.domain import Fact
+from lifemask.notifier.domain import CUSTODY, Fact, StoppedRun
 
 Section = tuple[str, tuple[str, ...]]
 """A heading and its lines."""
@@ -82,47 +83,59 @@ def write(fact: Fact, called: Called) -> Letter:
     return Letter(subject[0].upper() + subject[1:], sections, footer)
 
 
-def write_to_operator(fact: Fact) -> Letter:
-    """The letter to whoever runs this installation about a run whose custody is broken. It names no person."""
-    assert isinstance(fact, RunFailed)
-    run = f"Run {fact.run_id}"
-    sections = (
-        ("What happened", (fact.failure.what, f"{run} of app {app_of(fact.user_id)} was stopped in: {fact.stage}.")),
+def warn(reports: Sequence[SecurityReported], runs: Sequence[StoppedRun]) -> Letter:
+    """The letter to the operator about refused records and stopped runs: nothing of their content, no person.
+
+    `runs` are those of which the reports tell; of very many only the first.
+    """
+    kinds = [(report.service, kind) for report in reports for kind in report.refused]
+    stopped = sum(kind.count for _, kind in kinds if kind.reason == CUSTODY)
+    refused = [(service, kind) for service, kind in kinds if kind.reason != CUSTODY]
+    total = sum(kind.count for _, kind in refused)
+    subjects = {
+        f"Custody broken: {_runs(stopped)} stopped": stopped,
+        f"Lifemask refused {total} forged or unknown records": total,
+    }
+    since = min(report.since for report in reports).astimezone(UTC)
+    return Letter(
+        "; ".join(subject for subject, count in subjects.items() if count),
+        (
+            *(_stopped(stopped, runs) if stopped else ()),
+            *(_refused(total, refused) if refused else ()),
+            ("Since", (f"{since:%Y-%m-%d %H:%M} UTC",)),
+        ),
+        "You get one such mail in a while, because LIFEMASK_OPERATOR_MAIL names you.",
+    )
+
+
+def _stopped(total: int, runs: Sequence[StoppedRun]) -> tuple[Section, ...]:
+    more = (f"and {total - len(runs)} more: the table security of notifier names them",) if total > len(runs) else ()
+    what = f"Photos, statements or weights were not what was sealed: {_runs(total)} stopped."
+    return (
+        ("Custody broken", (what, *(f"Run {one.run_id} of app {app_of(one.user_id)}" for one in runs), *more)),
         ("Whose move it is", (_MOVES[Move.US],)),
         (
             "Next step",
             (
-                "Look for custody_broken and this run in the logs: both digests are there.",
+                "Look for custody_broken and the run in the logs: the stage, the link and both digests are there.",
                 "Its signed statements, and the signed refusal, are kept in the store under quarantine/.",
                 "Find out who could write to the store, the bus or the database, and whether a key must be rotated.",
             ),
         ),
-        *_cost(fact),
     )
-    footer = f"{run}. You get this mail once, because LIFEMASK_OPERATOR_MAIL is your address."
-    return Letter("Custody broken: a run was stopped", sections, footer)
 
 
-def warn(reports: Sequence[SecurityReported]) -> Letter:
-    """The letter to the operator about refused records: reasons and counts, nothing of their content."""
-    total = sum(one.count for report in reports for one in report.refused)
-    lines = tuple(
-        f"{report.service}: {one.count} x {one.type}, {one.reason}" for report in reports for one in report.refused
+def _refused(total: int, refused: Sequence[tuple[str, Refused]]) -> tuple[Section, ...]:
+    what = f"{total} records were not from who they say, or their photo was not as announced."
+    return (
+        ("What happened", (what, "They touched no run: nothing was paid or published because of them.")),
+        ("Refused", tuple(f"{service}: {kind.count} x {kind.type}, {kind.reason}" for service, kind in refused)),
+        ("Next step", (_LOOK,)),
     )
-    since = min(report.since for report in reports).astimezone(UTC)
-    what = (
-        f"{total} records were not from who they say, or their photo was not as announced, "
-        f"the first at {since:%Y-%m-%d %H:%M} UTC."
-    )
-    return Letter(
-        f"Lifemask refused {total} forged or unknown records",
-        (
-            ("What happened", (what, "They touched no run: nothing was paid or published because of them.")),
-            ("Refused", lines),
-            ("Next step", (_LOOK,)),
-        ),
-        "You get one such mail in a while, because LIFEMASK_OPERATOR_MAIL names you.",
-    )
+
+
+def _runs(count: int) -> str:
+    return "1 run was" if count == 1 else f"{count} runs were"
 
 
 def one_line(text: str) -> str:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from lifemask.contracts import Digest, RunId, SecurityReported, UserId
-from lifemask.notifier.domain import Delivery, Notification, Target
+from lifemask.notifier.domain import Delivery, Notification, StoppedRun, Target
 from lifemask.notifier.letter import Called, Letter
 
 
@@ -24,6 +24,9 @@ class Reports(Protocol):
 
     async def waiting(self, user_id: UserId) -> Sequence[SecurityReported]:
         """Those that were not mailed yet, oldest first."""
+
+    async def stopped(self, since: datetime) -> Sequence[StoppedRun]:
+        """The first hundred runs of all users whose custody was found broken since then and which are reported."""
 
     async def mailed_at(self, user_id: UserId) -> datetime | None:
         """When the last mail went."""

@@ -30,8 +30,8 @@ class NotifierSettings(ServiceSettings):
     apps: Path = Path("./.lifemask/apps.json")
     """JSON file: per app its webhook's `webhook_url` and `webhook_secret` (`whsec_…`), beside its key."""
     operator_mail: str = ""
-    """Address of whoever runs this installation: gets a mail about each run whose custody is broken, and
-    one about refused records in `security_window`. Empty: the log and the tables have to do."""
+    """Address of whoever runs this installation: gets one mail in `security_window` about runs whose custody is
+    broken and about refused records. Empty: the log and the tables have to do."""
     operator_gather: float = Field(default=10, ge=0)
     """Seconds that such a mail waits for the reports of the other services."""
     mail_timeout: float = Field(default=30, gt=0)

@@ -7,10 +7,12 @@ from typing import Any
 import asyncpg
 
 from lifemask.bus.asking import answer
+from lifemask.bus.guarding import note
 from lifemask.bus.rows import Connection, Rows
-from lifemask.contracts import BY_TYPE, Digest, RunId, SecurityReported, UserId
+from lifemask.contracts import BY_TYPE, OPERATOR, Digest, RunId, SecurityReported, UserId, split_version
 from lifemask.contracts.event import Baton
 from lifemask.notifier.domain import (
+    CUSTODY,
     Answered,
     Channel,
     Fact,
@@ -21,6 +23,8 @@ from lifemask.notifier.domain import (
     Reported,
     Settled,
     State,
+    Stopped,
+    StoppedRun,
     Tried,
     report_id,
 )
@@ -47,6 +51,12 @@ where user_id = $1 and id = $2 and state <> 'pending'
 """
 
 
+_STOPPED = """
+select user_id, run_id from security
+where reason = $1 and at >= $2 and reported_at is not null and run_id is not null order by id limit 100
+"""
+
+
 class PostgresReports:
     """Reads the reports that `write_row` stores."""
 
@@ -57,6 +67,11 @@ class PostgresReports:
         query = "select fact from report where user_id = $1 and mailed_at is null order by got_at, id limit 100"
         async with self._rows.reading(user_id) as connection:
             return [SecurityReported.read(row["fact"]) for row in await connection.fetch(query, user_id)]
+
+    async def stopped(self, since: datetime) -> Sequence[StoppedRun]:
+        async with self._rows.reading(OPERATOR) as connection:
+            found = await connection.fetch(_STOPPED, CUSTODY, since)
+        return [StoppedRun(row["user_id"], row["run_id"]) for row in found]
 
     async def mailed_at(self, user_id: UserId) -> datetime | None:
         async with self._rows.reading(user_id) as connection:
@@ -87,19 +102,23 @@ class PostgresNotifications:
 
 async def write_row(connection: Connection, row: object) -> None:
     """Stores a row of the domain inside the finishing transaction."""
-    if isinstance(row, Answered):
-        await answer(connection, row.order, row.outcome)
-    else:
-        await connection.execute(*_statement(row))
+    match row:
+        case Answered(order=order, outcome=outcome):
+            await answer(connection, order, outcome)
+        case Stopped(fact=fact):
+            kind, _ = split_version(fact.ce_type)
+            await note(connection, fact.user_id, fact.run_id, kind=kind, content=CUSTODY, reason=CUSTODY)
+        case _:
+            await connection.execute(*_statement(row))
 
 
 def _statement(row: object) -> tuple[Any, ...]:
     match row:
-        case Pending(notification=note):
-            fact = note.fact
+        case Pending(notification=pending):
+            fact = pending.fact
             is_terminal = fact.baton is Baton.ENDS
-            keys = (fact.user_id, note.id, fact.run_id, fact.ce_type, is_terminal)
-            return _PENDING, *keys, note.channel.value, fact.body(), note.since
+            keys = (fact.user_id, pending.id, fact.run_id, fact.ce_type, is_terminal)
+            return _PENDING, *keys, pending.channel.value, fact.body(), pending.since
         case Tried(user_id=user_id, id=id_, tries=tries):
             return _TRIED, user_id, id_, tries
         case Settled(user_id=user_id, id=id_, tries=tries, state=state):

@@ -18,7 +18,7 @@ def upgrade() -> None:
             run_id text not null,
             outcome text not null,
             is_terminal boolean not null,
-            channel text not null check (channel in ('email', 'webhook', 'operator')),
+            channel text not null check (channel in ('email', 'webhook')),
             fact bytea not null,
             since timestamptz not null,
             state text not null default 'pending' check (state in ('pending', 'delivered', 'skipped', 'gave_up')),
