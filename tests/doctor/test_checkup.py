@@ -55,9 +55,10 @@ async def test_a_probe_that_breaks_or_hangs_is_a_finding() -> None:
     found = await examine(
         [
             Probe("kafka", breaks, "Look at it."),
-            Probe("hub", hangs, "Wait.", seconds=0.01),
+            Probe("hub", hangs, "Wait."),
             Probe("store", Scripted(RIGHT), ""),
-        ]
+        ],
+        patience=0.01,
     )
     assert [(finding.part, finding.problem, finding.fix) for finding in found] == [
         ("kafka", "the probe failed: ZeroDivisionError", "Look at it."),

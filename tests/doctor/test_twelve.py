@@ -83,7 +83,7 @@ async def test_twelve_misconfigurations_are_named_in_one_run(house: House, broke
         assert found == services, (cause, visit.problems)
     assert unexplained(visit.problems, *EXPECTED) == []
     assert all(problem["fix"] for problem in visit.problems)
-    assert (visit.code, visit.seconds < 5) == (1, True), visit.seconds
+    assert (visit.code, visit.was_quick) == (1, True), visit.seconds
 
 
 async def test_what_nobody_answers_is_named_within_the_same_time(house: House) -> None:
@@ -95,7 +95,8 @@ async def test_what_nobody_answers_is_named_within_the_same_time(house: House) -
             "LIFEMASK_POSTGRES": f"postgresql://postgres@{gone}/none",
             "REPLICATE_BASE_URL": f"http://{gone}",
             "HF_ENDPOINT": f"http://{gone}",
-        }
+        },
+        patience=3.5,
     )
     parts = {(problem["service"], problem["part"]) for problem in visit.problems}
     assert parts == {
@@ -105,7 +106,7 @@ async def test_what_nobody_answers_is_named_within_the_same_time(house: House) -
         ("publisher", "hub"),
         ("ingest", "address"),
     }
-    assert visit.seconds < 5
+    assert visit.was_quick, visit.seconds
 
 
 async def test_wrong_tokens_are_named(house: House, broker: MockBroker) -> None:

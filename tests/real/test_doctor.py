@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import aioboto3
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from tests.doctor.house import House, Visit, house_in_order
@@ -17,6 +18,7 @@ from tools.s3 import S3Place, running_s3
 from lifemask.bus.roles import SERVICES
 from lifemask.cli.store_accounts import bucket_policy, make_accounts, secret_variable
 from lifemask.contracts import Topic
+from lifemask.contracts.topics import PROBES
 from lifemask.objects.keys import PROBE
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
@@ -64,6 +66,20 @@ def told(house: House, place: S3Place, kafka: Kafka, topics: str) -> dict[str, s
     )
 
 
+@pytest.fixture
+async def topics(topics: str, kafka: Kafka) -> str:
+    """On a cluster that has had groups before: a new one takes seconds to make the place for them."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap.split(","), group_id=f"{topics}first")
+    await consumer.start()
+    try:
+        part = TopicPartition(topics + PROBES, 0)
+        consumer.assign([part])
+        await consumer.commit({part: 0})
+    finally:
+        await consumer.stop()
+    return topics
+
+
 async def test_what_works_is_not_complained_of(house: House, place: S3Place, kafka: Kafka, topics: str) -> None:
     visit = await house.doctor(told(house, place, kafka, topics))
     assert [(each["service"], each["part"]) for each in visit.problems] == [("ingest", "address")], visit.problems
@@ -104,7 +120,7 @@ async def test_twelve_misconfigurations_are_named_in_one_run(
         f"{topics}lifemask.models {LASTING} message.timestamp.type=LogAppendTime (is CreateTime)",
         f"the topic {topics}lifemask.photos does not exist",
     }
-    assert (visit.code, visit.seconds < 5) == (1, True), visit.seconds
+    assert (visit.code, visit.was_quick) == (1, True), visit.seconds
 
 
 def the_one(visit: Visit, service: str, part: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from lifemask.cli.out import Out
 from lifemask.cli.perform import AsJson, Debug, perform
 from lifemask.cli.stops import Code
 from lifemask.cli.whereabouts import DATA, DataOption
-from lifemask.runtime.checkup import Finding, examine
+from lifemask.runtime.checkup import PATIENCE, Finding, examine
 
 if TYPE_CHECKING:
     from lifemask.cli.patients import Patient
@@ -21,8 +21,17 @@ Services = Annotated[
     list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Which services; all by default.", show_default=False)
 ]
 
+Patience = Annotated[float, typer.Option("--patience", min=0.1, help="Seconds for each part; all are tried at once.")]
 
-def doctor(services: Services = None, data: DataOption = DATA, as_json: AsJson = False, debug: Debug = False) -> None:
+
+def doctor(
+    services: Services = None,
+    *,
+    patience: Patience = PATIENCE,
+    data: DataOption = DATA,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
     """Try every call that the services make outside. Exit code 0 when all work, 1 when any does not.
 
     Nothing is paid, published or left behind. Run it where the services run, with what they are started with.
@@ -36,15 +45,15 @@ def doctor(services: Services = None, data: DataOption = DATA, as_json: AsJson =
         patients = [patient(name, told) for name, told in environments(wanted, data, os.environ).items()]
         found = {each.service: list(each.findings) for each in patients}
         owners = [each.service for each in patients for _ in each.probes]
-        for owner, findings in zip(owners, await _examined(patients), strict=True):
+        for owner, findings in zip(owners, await _examined(patients, patience), strict=True):
             found[owner] += findings
         return _tell(out, found, time.monotonic() - began)
 
     perform(work, as_json=as_json, debug=debug)
 
 
-async def _examined(patients: "list[Patient]") -> list[list[Finding]]:
-    return await asyncio.gather(*(examine([probe]) for each in patients for probe in each.probes))
+async def _examined(patients: "list[Patient]", patience: float) -> list[list[Finding]]:
+    return await asyncio.gather(*(examine([probe], patience) for each in patients for probe in each.probes))
 
 
 def _tell(out: Out, found: dict[str, list[Finding]], seconds: float) -> Code:

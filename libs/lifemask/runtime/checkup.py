@@ -12,7 +12,7 @@ import structlog
 
 log = structlog.get_logger()
 
-_PATIENCE: Final = 3.5
+PATIENCE: Final = 3.5
 """Seconds for one probe: all of them run at once, and a person waits for the answer."""
 
 
@@ -39,26 +39,25 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Tries one part. `away`: what to do when it does not answer in `seconds`."""
+    """Tries one part. `away`: what to do when it does not answer."""
 
     part: str
     act: Callable[[], Awaitable[Sequence[Finding]]]
     away: str
-    seconds: float = _PATIENCE
 
 
-async def examine(probes: Iterable[Probe]) -> list[Finding]:
-    """Makes all probes at once; never raises, and takes no longer than the slowest may."""
-    found = await asyncio.gather(*(_tried(probe) for probe in probes))
+async def examine(probes: Iterable[Probe], patience: float = PATIENCE) -> list[Finding]:
+    """Makes all probes at once; never raises, and takes no longer than `patience`, in seconds."""
+    found = await asyncio.gather(*(_tried(probe, patience) for probe in probes))
     return [finding for findings in found for finding in findings]
 
 
-async def _tried(probe: Probe) -> Sequence[Finding]:
+async def _tried(probe: Probe, patience: float) -> Sequence[Finding]:
     try:
-        async with asyncio.timeout(probe.seconds):
+        async with asyncio.timeout(patience):
             return await probe.act()
     except TimeoutError:
-        return [Finding(probe.part, "answers", f"no answer within {probe.seconds:g} s", probe.away)]
+        return [Finding(probe.part, "answers", f"no answer within {patience:g} s", probe.away)]
     except Exception as problem:  # noqa: BLE001  a probe that breaks is a finding, too
         return [Finding(probe.part, "answers", f"the probe failed: {type(problem).__name__}", probe.away)]
 
