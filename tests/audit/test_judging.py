@@ -235,3 +235,10 @@ async def test_a_compromise_long_after_a_revocation_breaks_nothing() -> None:
     report = judge(await a_case(made, objects={}), stolen)
     assert states(report)["revocation"] is State.UNSEEN
     assert not {"revocation", "weights in the model store"} & set(broken(report))
+
+
+async def test_a_model_that_two_runs_claim_is_broken() -> None:
+    made = await sealed()
+    await disposed(made)
+    case = await a_case(made, others=[(BOB, made.run)])
+    assert broken(judge(case, test_keys().keyring)) == {"model": f"rows say that it is also of run {made.run} of {BOB}"}

@@ -270,6 +270,29 @@ async def test_an_event_of_the_outbox_that_was_changed_by_hand_is_named(audited:
         assert any(name.startswith("outbox of publisher") for name in names(await audited.again()))
 
 
+async def test_an_event_does_not_drop_out_when_it_is_said_to_be_of_something_else(audited: Audited) -> None:
+    run, user, other = audited.case.run, audited.case.user, audited.model
+    for table, change, back in (
+        (
+            "outbox of publisher",
+            """update publisher.outbox set key = 'acme.x',
+               headers = replace(headers::text, '"ce_subject", "' || $2, '"ce_subject", "' || $3)::jsonb
+               where key = $1""",
+            """update publisher.outbox set key = $1,
+               headers = replace(headers::text, '"ce_subject", "' || $3, '"ce_subject", "' || $2)::jsonb
+               where key = 'acme.x'""",
+        ),
+        (
+            "inbox of publisher",
+            "update publisher.inbox set run_id = $3 where user_id = $1 and run_id = $2 and topic <> 'reminder'",
+            "update publisher.inbox set run_id = $2 where user_id = $1 and run_id = $3 and topic <> 'reminder'",
+        ),
+    ):
+        async with changed_row(audited.stack, change, back, user, run, other):
+            assert any(name.startswith(table) for name in names(await audited.again())), table
+    assert (await audited.again()).holds
+
+
 async def test_other_bytes_on_the_hub_are_named(audited: Audited) -> None:
     hub = audited.case.hub
     assert hub is not None

@@ -25,13 +25,15 @@ class Hashed:
 class SeenRecord:
     """An event of the run as it is kept somewhere: `where` is `outbox of trainer`, `inbox of ingest`, `Kafka`.
 
-    `at` is when it was stored there, by the database's or the broker's clock.
+    `at` is when it was stored there, by the database's or the broker's clock. `kept_as`: the columns `msg_id`, `type`
+    and `run_id` of an inbox's row, which say the same as the record.
     """
 
     where: str
     id: str
     at: datetime
     record: Record
+    kept_as: Mapping[str, str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +72,7 @@ class Case:
     hub_why: str = ""
     """Why nobody has looked at the hub; empty when somebody has."""
     seen: datetime | None = None
+    apps: Mapping[str, Sequence[bytes]] | None = None
+    """The public keys with which each app signs its uploads now."""
+    others: Sequence[tuple[str, str]] = ()
+    """Users and runs that rows name as the model's beside `user` and `run`."""

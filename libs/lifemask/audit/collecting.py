@@ -20,6 +20,7 @@ from lifemask.audit.records import (
     when_told,
 )
 from lifemask.audit.stored import locate_in_store, read_store
+from lifemask.audit.uploads import Apps
 from lifemask.contracts import BadEnvelope, ModelReady, UnknownType
 from lifemask.contracts.event import ValidationError
 from lifemask.contracts.signing import EventKeys, NotAuthentic, verify
@@ -38,12 +39,14 @@ NO_HUB: Final = "nobody has said how to reach the hub"
 class Outside:
     """How to reach what the audit reads beside the store. `hub` None: `hub_why` says why nobody looks there.
 
-    `kafka` None: the log is not read. `whole_log`: it is read even when outboxes and inboxes have all it would give.
+    `apps` None: what apps have signed is not verified. `kafka` None: the log is not read. `whole_log`: it is read even
+    when outboxes and inboxes have all it would give.
     """
 
     database: str
     hub: Hub | None = None
     hub_why: str = NO_HUB
+    apps: Apps | None = None
     kafka: str | None = None
     topic_prefix: str = ""
     whole_log: bool = False
@@ -69,13 +72,15 @@ async def collect(model: str, objects: ObjectStore, outside: Outside, trusted: E
         run=located.run,
         attempt=attempt,
         custody=custody,
-        statement=_told_statement(records, trusted),
+        statement=_told_statement(records, trusted, located),
         objects=others,
         rows=rows,
         records=records,
         hub=hub,
         hub_why=hub_why,
-        seen=when_told(rows, records),
+        seen=when_told(rows, records, located.user),
+        apps=outside.apps,
+        others=tuple((one.user, one.run) for one in found if one != located),
     )
 
 
@@ -86,7 +91,7 @@ def _attempt(custody: Mapping[Key, File], located: Located) -> int:
     return max(published or numbers or (1,))
 
 
-def _told_statement(records: list[SeenRecord], trusted: EventKeys) -> str | None:
+def _told_statement(records: list[SeenRecord], trusted: EventKeys, located: Located) -> str | None:
     """The digest of the publication statement, by an authentic event."""
     for seen in records:
         if type_of(seen.record) != ModelReady.ce_type:
@@ -95,7 +100,7 @@ def _told_statement(records: list[SeenRecord], trusted: EventKeys) -> str | None
             event = verify(seen.record, trusted, seen.at)
         except (NotAuthentic, BadEnvelope, UnknownType, ValidationError):
             continue
-        if isinstance(event, ModelReady):
+        if isinstance(event, ModelReady) and (event.user_id, event.run_id) == (located.user, located.run):
             return event.statement
     return None
 

@@ -65,6 +65,8 @@ def _named(case: Case, chained: Chained) -> Iterator[Finding]:
     link = chained.link(PUBLICATION)
     if link is not None and link.fields.model != case.model:
         yield broken("model", "the publication is of another model", case.model, link.fields.model)
+    for user, run in case.others:
+        yield broken("model", f"rows say that it is also of run {run} of {user}", case.run, run)
 
 
 def _strange_files(case: Case) -> Iterator[Finding]:

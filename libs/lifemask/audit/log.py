@@ -11,7 +11,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from lifemask.audit.case import SeenRecord
 from lifemask.audit.problems import Unreachable
-from lifemask.audit.records import Located, id_of, run_of
+from lifemask.audit.records import Located, id_of, mentions
 from lifemask.bus.undecodable import tolerate
 from lifemask.contracts import Record, Topic
 
@@ -69,7 +69,7 @@ async def _read(consumer: AIOKafkaConsumer, places: list[TopicPartition], locate
                     continue
                 headers = tuple((name, value or b"") for name, value in each.headers)
                 record = Record(each.topic, each.key, each.value or b"", headers)
-                if run_of(record) == located.run:
+                if mentions(record, located.run):
                     at = datetime.fromtimestamp(each.timestamp / 1000, UTC)
                     found.append(SeenRecord("Kafka", id_of(record), at, record))
     return found

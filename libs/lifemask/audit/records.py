@@ -74,47 +74,61 @@ async def read_rows(connection: Connection, located: Located) -> Mapping[str, Se
     return {table: [dict(row) for row in await connection.fetch(query, *who)] for table, query in _TABLES.items()}
 
 
+_MENTIONED: Final = "(position(convert_to($1, 'UTF8') in value) > 0 or strpos(headers::text, $1) > 0)"
+"""Selects by what the record itself says, so that one whose columns were changed does not drop out."""
+
+
 async def read_records(connection: Connection, located: Located) -> list[SeenRecord]:
-    """The run's events as outboxes and inboxes still have them."""
+    """The events that name the run, in whatever place, as outboxes and inboxes still have them."""
     found: list[SeenRecord] = []
     for service in SERVICES:
         schema = schema_of(service)
         said = await connection.fetch(
-            f"select msg_id, topic, key, value, headers, created_at from {schema}.outbox where key = $1",  # noqa: S608 # a name of ours
-            located.user,
-        )
-        found += [
-            SeenRecord(f"outbox of {service}", row["msg_id"], row["created_at"], record)
-            for row in said
-            if run_of(record := _record(row, row["key"])) == located.run
-        ]
-        got = await connection.fetch(
-            f"""select topic, user_id, value, headers, got_at from {schema}.inbox
-                where user_id = $1 and run_id = $2 and topic <> 'reminder'""",  # noqa: S608 # a name of ours
-            located.user,
+            f"select msg_id, topic, key, value, headers, created_at from {schema}.outbox where {_MENTIONED}",  # noqa: S608 # a name of ours
             located.run,
         )
         found += [
-            SeenRecord(f"inbox of {service}", id_of(record), row["got_at"], record)
-            for row, record in ((row, _record(row, row["user_id"])) for row in got)
+            SeenRecord(f"outbox of {service}", row["msg_id"], row["created_at"], _record(row, row["key"]))
+            for row in said
+        ]
+        got = await connection.fetch(
+            f"""select msg_id, type, topic, user_id, run_id, value, headers, got_at from {schema}.inbox
+                where run_id = $1 or {_MENTIONED}""",  # noqa: S608 # a name of ours
+            located.run,
+        )
+        found += [
+            SeenRecord(f"inbox of {service}", id_of(record), row["got_at"], record, _kept_as(row))
+            for row, record in ((row, _record(row, row["user_id"] or "")) for row in got)
+            if not _is_reminder(record)
         ]
     return found
 
 
-def when_told(rows: Mapping[str, Sequence[Row]], records: Sequence[SeenRecord]) -> datetime | None:
+def mentions(record: Record, run: str) -> bool:
+    """Whether a record names the run, in whatever place."""
+    name = run.encode()
+    return name in record.value or any(name in value for _, value in record.headers)
+
+
+def _kept_as(row: asyncpg.Record) -> Mapping[str, str | None]:
+    return {"msg_id": row["msg_id"], "type": row["type"], "run_id": row["run_id"]}
+
+
+def _is_reminder(record: Record) -> bool:
+    """A service's note to itself. An event stays one, whatever its row says of its topic."""
+    return record.topic == "reminder" and not type_of(record)
+
+
+def when_told(rows: Mapping[str, Sequence[Row]], records: Sequence[SeenRecord], user: str) -> datetime | None:
     """When ingest's database got the news of the model: it had seen the last statement's digest by then."""
     times = [
-        seen.at for seen in records if seen.where == "inbox of ingest" and type_of(seen.record) == ModelReady.ce_type
+        seen.at
+        for seen in records
+        if seen.where == "inbox of ingest"
+        and type_of(seen.record) == ModelReady.ce_type
+        and seen.record.key == user.encode()
     ]
     return min(times, default=None) or next((row["ready_at"] for row in rows.get("ingest.model", ())), None)
-
-
-def run_of(record: Record) -> str | None:
-    """The run that an event is about."""
-    try:
-        return read_envelope(record.headers).subject
-    except BadEnvelope:
-        return None
 
 
 def id_of(record: Record) -> str:

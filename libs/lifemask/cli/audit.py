@@ -14,6 +14,7 @@ from lifemask.cli.whereabouts import DATA, DataOption
 if TYPE_CHECKING:
     from lifemask.audit.case import Case
     from lifemask.audit.findings import Report
+    from lifemask.audit.uploads import Apps
     from lifemask.contracts.keyring import Keyring
 
 Model = Annotated[str | None, typer.Argument(help="The model's id.", show_default=False)]
@@ -131,6 +132,7 @@ async def _collect(
         if installation.hub and not no_hub:
             hub = await stack.enter_async_context(open_hub(installation.hub.url, installation.hub.token))
         outside = Outside(
+            apps=_apps(installation),
             database=installation.database(),
             hub=hub,
             hub_why="asked not to look at the hub" if no_hub else NO_HUB,
@@ -152,6 +154,16 @@ async def _collect(
             raise Missing(
                 f"The store cannot be read: {problem}.", "Check LIFEMASK_OBJECTS and its permissions."
             ) from None
+
+
+def _apps(installation: Installation) -> "Apps | None":
+    from lifemask.audit.problems import Unreachable
+    from lifemask.audit.uploads import read_apps
+
+    try:
+        return read_apps(installation.apps) if installation.apps else None
+    except Unreachable as problem:
+        raise Missing(f"{problem.what} cannot be read: {problem.why}.", "Check LIFEMASK_APPS.") from None
 
 
 def _audit_offline(out: Out, file: Path, root: str | None, export: Path | None) -> Code:

@@ -37,6 +37,7 @@ class Installation:
     topic_prefix: str
     hub: Account | None
     provider: Account | None
+    apps: Path | None = None
 
     @classmethod
     def find(cls, data: Path = DATA, environment: Mapping[str, str] | None = None) -> Self:
@@ -50,6 +51,7 @@ class Installation:
             objects=env.get("LIFEMASK_OBJECTS") or _existing(here / "objects", as_uri=True),
             keys=Path(found) if (found := env.get("LIFEMASK_KEYS") or _existing(here / "keys")) else None,
             keyring_root=env.get("LIFEMASK_KEYRING_ROOT", ""),
+            apps=Path(named) if (named := env.get("LIFEMASK_APPS") or _file(here / "apps.json")) else None,
             kafka=bus.kafka,
             topic_prefix=bus.topic_prefix,
             hub=_account(
@@ -103,6 +105,10 @@ def _first_line(path: Path) -> str | None:
         return path.read_text().strip() or None
     except OSError:
         return None
+
+
+def _file(path: Path) -> str | None:
+    return str(path) if path.is_file() else None
 
 
 def _existing(path: Path, *, as_uri: bool = False) -> str | None:
