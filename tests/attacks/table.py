@@ -22,6 +22,7 @@ DEFENCES: Final = {
     "gateway": "no byte goes before the whole archive was read and has the sealed digest; the run is stopped",
     "statement signature": "the keyring says who may sign which step, and when",
     "event signature": "no valid signature by who may emit it: an entry in `security`, and nothing else",
+    "stored message": "the sender's signature is checked again when the message has its turn",
     "own prefix only": "an app's objects are looked for under the run's own user alone",
     "own users only": "an app speaks for its own users alone",
     "own runs only": "a run is looked up under the caller's user; anything else is 404",
@@ -50,8 +51,8 @@ def written() -> str:
     tail = (
         "\nNot caught: whoever can write to the tables of ingest and of image-validator and to the bucket can exchange "
         "a photo before `submit` and take away the memory of it. Whoever can write to ingest's table alone can change "
-        "what a draft asks for (steps, trigger word) before it is sealed. A row put into an inbox by hand is believed "
-        "as a message; it still has to pass the chain.\n"
+        "what a draft asks for (steps, trigger word) before it is sealed. Whoever can write to a service's tables can "
+        "end its runs, have a message handled again, and have a reminder fall due at another time.\n"
     )
     return BEGIN + head + "".join(f"| {one.name} | {_defence(one)} |\n" for one in BOOK) + tail + END
 

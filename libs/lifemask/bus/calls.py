@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from lifemask.bus.inbound import PROBLEM, Table, header
+from lifemask.bus.inbound import PROBLEM, TWICE, Table, header
 from lifemask.bus.lanes import Message
 from lifemask.bus.outcomes import Outcome, Reminder, Route, Turn, Unprocessable
 from lifemask.contracts import Event, FailureCode, RunEvent, Value, split_version
@@ -54,8 +54,8 @@ class Calls:
             if version > self._table.families.get(family, version):
                 raise TooNew
             raise Unprocessable(FailureCode.MESSAGE_UNREADABLE, "this event, or its version, is handled no more")
-        if (problem := header(message.headers, PROBLEM)) and route.unfit is not None:
-            return route, _unfit(route, message, problem)
+        if header(message.headers, PROBLEM) is not None and route.unfit is not None:
+            return route, _unfit(route, message, TWICE)
         try:
             event = route.message.read(message.value)
         except ValidationError as problem:

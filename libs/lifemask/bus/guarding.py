@@ -92,7 +92,9 @@ async def _keep_count(connection: Connection, reason: str, kind: str, times: int
     log.warning("security", reason=reason, type=kind, more=times)
 
 
-async def note(connection: Connection, user_id: str, run_id: str, *, kind: str, content: str, reason: str) -> None:
+async def note(
+    connection: Connection, user_id: str, run_id: str | None, *, kind: str, content: str, reason: str
+) -> None:
     """Keeps an entry of a message that was let in but must not have its effect. `content`: a digest of its body."""
     name = identity(f"{user_id}/{run_id}", content)
     await _keep(connection, name, reason, None, kind, user_id, run_id, None, None, None)

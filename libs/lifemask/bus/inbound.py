@@ -17,7 +17,8 @@ from lifemask.contracts.users import UserErasureRequested
 CONTROL: Final = "/control"
 """Suffix of a user's control lane; `/` is not in the alphabet of user ids."""
 PROBLEM: Final = "lifemask-problem"
-"""Header of a stored record that its handler must refuse. Only the intake sets it."""
+"""Header of a stored record that its handler must refuse, for TWICE. Only the intake sets it."""
+TWICE: Final = "the same identity came before with other bytes"
 _OURS: Final = "lifemask-"
 """How the names of headers begin that only we add to what is stored or announced: a sender's are left out."""
 UNREADABLE: Final = "unreadable"
@@ -112,7 +113,7 @@ class Table:
             type=envelope.type,
             topic=raw.topic,
             value=raw.value,
-            headers=headers_json(_senders(raw.headers)),
+            headers=headers_json(senders(raw.headers)),
             source=envelope.source,
             brings=brings,
             cancels=cancels,
@@ -132,7 +133,8 @@ def identity(source: str, message: str) -> str:
     return hashlib.sha256(f"{source}\0{message}".encode()).hexdigest()
 
 
-def _senders(headers: Sequence[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
+def senders(headers: Sequence[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
+    """The headers without those in our own words."""
     return [pair for pair in headers if not pair[0].lower().startswith(_OURS)]
 
 
@@ -144,15 +146,16 @@ def headers_json(headers: Sequence[tuple[str, bytes | None]]) -> str:
     return json.dumps([[name.replace("\0", "\ufffd"), _json_value(value)] for name, value in headers])
 
 
-def with_problem(headers: str, problem: str) -> str:
-    """The stored headers with what makes their record unfit, whatever its body says."""
-    return json.dumps([*json.loads(headers), [PROBLEM, problem]])
+def named_twice(headers: str) -> str:
+    """The stored headers of a record whose identity came before with other bytes."""
+    return json.dumps([*json.loads(headers), [PROBLEM, ""]])
 
 
 def header(headers: str | list[Any], name: str) -> str | None:
     """A text header of the stored form, the last of that name."""
     pairs = json.loads(headers) if isinstance(headers, str) else headers
-    return next((value for found, value in reversed(pairs) if found == name and isinstance(value, str)), None)
+    named = [pair for pair in pairs if isinstance(pair, list) and pair[:1] == [name]] if isinstance(pairs, list) else []
+    return next((pair[1] for pair in reversed(named) if len(pair) == 2 and isinstance(pair[1], str)), None)
 
 
 def headers_bytes(headers: str) -> list[tuple[str, bytes | None]]:
@@ -200,7 +203,7 @@ def _dead(raw: Raw, envelope: Envelope | None) -> Inbound:
         type="unreadable" if envelope is None else envelope.type,
         topic=raw.topic,
         value=raw.value or b"",
-        headers=headers_json(_senders(raw.headers)),
+        headers=headers_json(senders(raw.headers)),
         source="" if envelope is None else envelope.source,
         problem="no readable envelope, user or run",
         envelope=envelope,

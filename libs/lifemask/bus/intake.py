@@ -10,11 +10,10 @@ from lifemask.bus import lanes
 from lifemask.bus.checking import Check, known, may_be_old
 from lifemask.bus.dead import DeadLetters
 from lifemask.bus.guarding import Guard, Refusals, let_in
-from lifemask.bus.inbound import Inbound, Raw, Table, identity, with_problem
+from lifemask.bus.inbound import TWICE, Inbound, Raw, Table, identity, named_twice
 from lifemask.bus.rows import Connection, Pool, transaction
 from lifemask.bus.signals import Signals
 
-_TWICE: Final = "the same identity came before with other bytes"
 _UNDECODABLE: Final = "undecodable"
 """Reason of an entry whose topic is the places in the log that were passed over."""
 
@@ -89,7 +88,7 @@ class Intake:
         for row in await lanes.differing(connection, rows):
             named = with_changes(row, msg_id=identity(row.msg_id, row.value.hex()))
             if row.brings and self.table.routes[row.type].unfit is not None:
-                answered.append(with_changes(named, headers=with_problem(row.headers, _TWICE)))
+                answered.append(with_changes(named, headers=named_twice(row.headers)))
             else:
-                unanswered.append(with_changes(named, problem=_TWICE))
+                unanswered.append(with_changes(named, problem=TWICE))
         return answered, unanswered

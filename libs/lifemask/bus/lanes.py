@@ -13,10 +13,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from lifemask.bus.inbound import CONTROL, Inbound
 from lifemask.bus.rows import Connection
+
+REMINDER: Final = "reminder"
+"""Topic of a reminder that fell due."""
 
 
 class Fenced(Exception):

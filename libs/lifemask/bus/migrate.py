@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     import sqlalchemy
 
 
-KEPT_FROM: Final = {"migration": ("insert", "update", "delete"), "operator_order": ("insert", "delete")}
+KEPT_FROM: Final = {"migration": ("insert", "update", "delete"), "operator_order": ("insert", "update", "delete")}
 """What a service's role may not do with tables of its own schema; everything else it may."""
+_CLOSING: Final = "(done_at, outcome)"
+"""Of an order the service writes what became of it, and nothing of what is ordered."""
 
 
 class MigrationRefused(Exception):
@@ -107,6 +109,7 @@ async def _grant(connection: Connection, service: str) -> None:
             f"grant usage on schema {schema} to {role}",
             f"grant select, insert, update, delete on all tables in schema {schema} to {role}",
             *(f"revoke {', '.join(kept)} on {schema}.{table} from {role}" for table, kept in KEPT_FROM.items()),
+            f"grant update {_CLOSING} on {schema}.operator_order to {role}",
             f"revoke all on schema public from {role}",
         ):
             await connection.execute(statement)

@@ -3,13 +3,12 @@
 A command only writes the order down, as the account that migrates. The service whose row it concerns carries it out:
 what it says of a run is signed with its own key, which no operator and no other process has; locks are taken by the
 code whose order of locks is known to be free of deadlocks; and the act and its record are one transaction, so that an
-order is carried out once, however often it is given. The service's role may not write orders.
+order is carried out once, however often it is given. The service's role may write of an order only what became of it.
 
 Locks: the order, then lane → inbox → baton → own rows → outbox. Nobody takes an order's lock after another.
 """
 
 import asyncio
-import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -24,7 +23,6 @@ from lifemask.bus.outbound import Cause, Outbound
 from lifemask.bus.rows import DATABASE_AWAY, Connection, Pool, transaction
 from lifemask.bus.signals import Signals
 from lifemask.contracts import Failure, FailureCode, RunFailed, Stage
-from lifemask.runtime.telemetry import current_traceparent
 
 log = structlog.get_logger()
 
@@ -137,15 +135,16 @@ class Orders:
         return Done.RUN_FAILED
 
     async def _tell(self, connection: Connection, row: dict[str, Any]) -> Done:
+        name, user, run, kind, value = (row[each] for each in ("msg_id", "user_id", "run_id", "type", "value"))
         await connection.execute(
             """insert into reminder (id, lane, user_id, run_id, type, due_at, value, headers)
                values ($1, $2, $2, $3, $4, now(), $5, $6) on conflict (id) do nothing""",
-            row["msg_id"],
-            row["user_id"],
-            row["run_id"],
-            row["type"],
-            row["value"],
-            json.dumps([["traceparent", current_traceparent(row["run_id"])]]),
+            name,
+            user,
+            run,
+            kind,
+            value,
+            self.outbound.coded(name, user, user, run_id=run, type=kind, value=value),
         )
         return Done.TOLD
 

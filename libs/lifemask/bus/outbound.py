@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from lifemask.bus.inbound import CONTROL
 from lifemask.bus.outcomes import Keep, Later, OnEnd, Outcome, RunEnded
 from lifemask.bus.rows import Connection, Writer, act_for
+from lifemask.bus.stored import coded
 from lifemask.contracts import Baton, Envelope, Event, RunEvent
 from lifemask.contracts.signing import Signer, sign_event
 from lifemask.runtime.telemetry import current_traceparent
@@ -154,19 +155,26 @@ class Outbound:
         )
 
     async def _remind(self, connection: Connection, cause: Cause, position: int, later: Later) -> None:
-        message = later.message
+        message, name = later.message, cause.id(self.service, later.message.ce_type, position)
+        lane = message.user_id + CONTROL if later.control else message.user_id
+        value = message.model_dump_json().encode()
         await connection.execute(
             """insert into reminder (id, lane, user_id, run_id, type, due_at, value, headers)
                values ($1, $2, $3, $4, $5, now() + $6, $7, $8) on conflict (id) do nothing""",
-            cause.id(self.service, message.ce_type, position),
-            message.user_id + CONTROL if later.control else message.user_id,
+            name,
+            lane,
             message.user_id,
             message.run_id,
             message.ce_type,
             later.after,
-            message.model_dump_json().encode(),
-            json.dumps([["traceparent", current_traceparent(message.run_id)]]),
+            value,
+            self.coded(name, lane, message.user_id, run_id=message.run_id, type=message.ce_type, value=value),
         )
+
+    def coded(self, name: str, lane: str, user_id: str, *, run_id: str | None, type: str, value: bytes) -> str:
+        """The headers of a reminder's row: without this service's signature its handler never sees it."""
+        trace = [("traceparent", current_traceparent(run_id))]
+        return coded(self.signer, trace, name=name, lane=lane, user_id=user_id, run_id=run_id, type=type, value=value)
 
     async def publish(self, connection: Connection, events: Sequence[tuple[str, Event]]) -> None:
         """Puts events, with their ids, into the outbox in this order."""

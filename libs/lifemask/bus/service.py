@@ -29,6 +29,7 @@ from lifemask.bus.roles import schema_of
 from lifemask.bus.rows import Connection, Pool, Rows, Writer, session, transaction
 from lifemask.bus.signals import Signals
 from lifemask.bus.stalling import Stalling
+from lifemask.bus.stored import Stored
 from lifemask.bus.timer import Cleaner, Timer
 from lifemask.bus.topics import require_topics
 from lifemask.bus.worker import Worker
@@ -198,6 +199,7 @@ class Service:
             self.pause,
             Finisher(bus.pool),
             Stalling(bus.pool, bus.outbound, bus.stage, bus.signals),
+            Stored(check, bus.service),
         )
         self.orders = Orders(bus.pool, bus.outbound, bus.stage, bus.signals, settings.deadline(bus.stage))
         self.ender = Ender(bus.pool, bus.outbound, bus.stage, bus.signals, settings.poll)

@@ -17,17 +17,21 @@ from opentelemetry import trace
 from lifemask.bus import lanes
 from lifemask.bus.calls import Calls, TooNew
 from lifemask.bus.dead import DeadLetters
+from lifemask.bus.ender import end_run
 from lifemask.bus.finisher import Finisher
+from lifemask.bus.guarding import note
 from lifemask.bus.inbound import header
 from lifemask.bus.lanes import Claimed, Fenced, Message
 from lifemask.bus.outbound import Outbound
 from lifemask.bus.outcomes import Misconfigured, Outcome, Retryable, Unprocessable
 from lifemask.bus.retry import Limits, Pause, delay_after
-from lifemask.bus.rows import DATABASE_AWAY, Pool, transaction
+from lifemask.bus.rows import DATABASE_AWAY, Connection, Pool, transaction
 from lifemask.bus.signals import Signals
 from lifemask.bus.stalling import Stalling
+from lifemask.bus.stored import Stored
 from lifemask.bus.turn import RunOver, Working, cause_of
-from lifemask.contracts import FailureCode
+from lifemask.contracts import Failure, FailureCode, RunFailed
+from lifemask.contracts.signing import Reason
 from lifemask.runtime.logs import hashed
 from lifemask.runtime.telemetry import parent_of
 
@@ -53,6 +57,7 @@ class Worker:
     pause: Pause
     finisher: Finisher
     stalling: Stalling
+    stored: Stored
     active: dict[str, tuple[Claimed, asyncio.Task[None]]] = field(default_factory=dict)
     broken: BaseException | None = None
     """What ended a lane's task against all rules; ends the process."""
@@ -194,6 +199,8 @@ class Worker:
             return await self._bury(
                 claimed, message, FailureCode.INTERNAL, "claimed too often: it ends every worker", go_on=go_on
             )
+        if (reason := self.stored.reason(message)) is not None:
+            return await self._refuse(claimed, message, reason, go_on=go_on)
         try:
             return await self._finish(claimed, message, await self._call(claimed, message), go_on=go_on)
         except (Fenced, *DATABASE_AWAY):
@@ -206,6 +213,41 @@ class Worker:
             return await self._retry(claimed, message, canceled, go_on=go_on)
         except Exception as problem:  # noqa: BLE001  whatever it is, it is this message's affair
             return await self._recover(claimed, message, problem, go_on=go_on)
+
+    async def _refuse(self, claimed: Claimed, message: Message, reason: Reason, *, go_on: bool) -> Next:
+        """Closes a row that somebody else wrote or changed: no handler sees it, and the operator is told.
+
+        A run that such a row stands for waits for nothing else: it ends as ours to mend.
+        """
+        async with transaction(self.pool) as connection:
+            left = await lanes.finish(connection, claimed, message, go_on=go_on)
+            await note(
+                connection,
+                message.user_id,
+                message.run_id,
+                kind=message.type,
+                content=message.msg_id,
+                reason=f"stored row: {reason.value}",
+            )
+            if message.run_id is not None:
+                await self._end(connection, message, message.run_id)
+        self.signals.stored()
+        self.pause.got_through(claimed.lane)
+        if isinstance(left, Message):
+            return left
+        return timedelta(0) if left else None
+
+    async def _end(self, connection: Connection, message: Message, run_id: str) -> None:
+        headers = await connection.fetchval(
+            "select headers from baton where user_id = $1 and run_id = $2 and brought_by = $3 for update",
+            message.user_id,
+            run_id,
+            message.msg_id,
+        )
+        if headers is not None:
+            failure = Failure.of(FailureCode.INTERNAL)
+            terminal = RunFailed(user_id=message.user_id, run_id=run_id, stage=self.dead.stage, failure=failure)
+            await end_run(connection, self.outbound, terminal, cause_of(message), headers)
 
     async def _recover(self, claimed: Claimed, message: Message, problem: Exception, *, go_on: bool) -> Next:
         match problem:

@@ -208,8 +208,7 @@ async def _(scene: Scene) -> None:
     BOOK,
     "row of the inbox changed before it is handled",
     at=BUSY,
-    gates=("chain before paying", "attempt as sealed"),
-    link="request: parameters differ",
+    gates=("stored message", "chain before paying", "attempt as sealed"),
     won=was_paid,
 )
 async def _(scene: Scene) -> None:
