@@ -4,22 +4,28 @@ import base64
 import json
 import shutil
 import subprocess
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from tests.audit.world import a_case, disposed
-from tests.custody.runs import sealed
+from tests.custody.runs import AT, sealed
+from typer.testing import CliRunner
 
-from lifemask.audit.bundle import BadBundle, open_bundle, write_bundle
+from lifemask.audit.bundle import NEWER_KEYRING, BadBundle, open_bundle, write_bundle
 from lifemask.audit.case import Case
 from lifemask.audit.judging import judge
 from lifemask.audit.sigstore import exported
+from lifemask.cli.main import app
+from lifemask.contracts import new_id
+from lifemask.contracts.keyring import Keyring
 from lifemask.contracts.signing import unseal
 from lifemask.custody.envelopes import PAYLOAD_TYPE
-from lifemask.testkit.keys import make_keys, test_keys
+from lifemask.testkit.keys import SINCE, make_keys, test_keys
 
 
 @pytest.fixture
@@ -60,6 +66,51 @@ async def test_a_keyring_of_another_root_is_refused(case: Case) -> None:
         open_bundle(write_bundle(case, other.keyring.data), test_keys().root.keyid)
     report = judge(case, other.keyring)
     assert not report.holds
+
+
+def rolled_back() -> bytes:
+    """The keyring of today: since the bundle's, publisher's and trainer's keys are known to be stolen long ago."""
+    found = test_keys()
+    stolen = {"compromised_at": AT - timedelta(days=1)}
+    keys = [
+        key.model_copy(update=stolen) if key.holder in {"trainer", "publisher"} else key
+        for key in found.keyring.contents.keys
+    ]
+    return Keyring.issue(2, keys, found.root, SINCE).data
+
+
+async def test_an_older_keyring_in_the_file_is_not_what_it_is_judged_by(case: Case) -> None:
+    root = test_keys().root.keyid
+    opened = open_bundle(bundle_of(case), root, keyring=rolled_back())
+    assert opened.keyring.version == 2
+    assert "weights: key compromised" in {one.why for one in judge(opened.case, opened.keyring).broken}
+    newer = open_bundle(write_bundle(case, rolled_back()), root, keyring=test_keys().keyring.data)
+    assert newer.keyring.version == 2
+    with pytest.raises(BadBundle, match="version 1, older than 2"):
+        open_bundle(bundle_of(case), root, version=2)
+    with pytest.raises(BadBundle):
+        open_bundle(bundle_of(case), root, keyring=make_keys().keyring.data)
+
+
+def test_the_command_says_when_it_knows_of_no_newer_keyring(case: Case, tmp_path: Path) -> None:
+    bundle, ring = tmp_path / "bundle.json", tmp_path / "keyring.json"
+    bundle.write_bytes(bundle_of(case))
+    ring.write_bytes(rolled_back())
+
+    def audited(*more: str) -> tuple[int, dict[str, Any]]:
+        call = ["audit", "--offline", str(bundle), "--root", test_keys().root.keyid, *more, "--json"]
+        result = CliRunner().invoke(app, call)
+        return result.exit_code, json.loads(result.stdout)
+
+    code, said = audited()
+    assert (code, said["keyring"], NEWER_KEYRING in said["cannot_see"]) == (0, 1, True)
+    code, said = audited("--keyring-version", "1")
+    assert (code, NEWER_KEYRING in said["cannot_see"]) == (0, False)
+    code, said = audited("--keyring", str(ring))
+    assert (code, said["keyring"], said["holds"]) == (1, 2, False)
+    code, said = audited("--keyring-version", "2")
+    assert (code, said["event"]) == (1, "problem")
+    assert CliRunner().invoke(app, ["audit", new_id(), "--keyring-version", "2"]).exit_code == 2
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\xff", b'{"format": "x"}', b"[" * 100_000])

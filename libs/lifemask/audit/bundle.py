@@ -28,6 +28,8 @@ CANNOT_SEE: Final = (
     "what happened after the bundle was made",
 )
 """What an offline audit says that it has not looked at."""
+NEWER_KEYRING: Final = "whether a newer keyring takes one of its keys away"
+"""What it has not looked at either, unless it was told of the newest keyring."""
 OFFLINE_HUB: Final = "an audit of a bundle does not look at the hub"
 
 
@@ -78,11 +80,17 @@ def write_bundle(case: Case, keyring: bytes) -> bytes:
     return json.dumps(bundle.model_dump(mode="json"), indent=1, sort_keys=True).encode() + b"\n"
 
 
-def open_bundle(data: bytes, root: str) -> Opened:
-    """The case in a bundle, and its keyring if the root of this fingerprint has signed it. Raises BadBundle."""
+def open_bundle(data: bytes, root: str, *, keyring: bytes | None = None, version: int = 1) -> Opened:
+    """The case in a bundle, and the keyring to judge it by, if the root of this fingerprint has signed it.
+
+    That is the newer one of the bundle's and of `keyring`, the bytes of a keyring.json. `version`: the oldest that will
+    do; who made the bundle could have put in one from before a key was known to be stolen. Raises BadBundle.
+    """
     try:
         bundle = _Bundle.model_validate_json(data)
-        keyring = Keyring.load(base64.b64decode(bundle.keyring, validate=True), root)
+        offered = [Keyring.load(base64.b64decode(bundle.keyring, validate=True), root)]
+        offered += [Keyring.load(keyring, root)] if keyring is not None else []
+        newest = max(offered, key=lambda one: one.version)
         folder = f"{keys.run_prefix(bundle.user, bundle.run)}custody/"
         files: dict[Key, File] = {
             Key(folder + name): base64.b64decode(text, validate=True) for name, text in bundle.files.items()
@@ -93,6 +101,8 @@ def open_bundle(data: bytes, root: str) -> Opened:
         raise BadBundle(str(problem)) from None
     except (binascii.Error, keys.BadKey):
         raise BadBundle("one of its files is damaged") from None
+    if newest.version < version:
+        raise BadBundle(f"its keyring is version {newest.version}, older than {version}: it may hold keys stolen since")
     case = Case(
         model=bundle.model,
         user=bundle.user,
@@ -102,4 +112,4 @@ def open_bundle(data: bytes, root: str) -> Opened:
         statement=bundle.statement,
         hub_why=OFFLINE_HUB,
     )
-    return Opened(case, keyring)
+    return Opened(case, newest)

@@ -1,5 +1,6 @@
 """`lifemask audit`: the chain of a model, link by link; a bundle of it, also offline; and the sweep over everything."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,10 @@ All = Annotated[bool, typer.Option("--all", help="Sweep: what is there and no ch
 Bundle = Annotated[Path | None, typer.Option("--bundle", help="Write all that is signed about the model into FILE.")]
 Offline = Annotated[Path | None, typer.Option("--offline", help="Audit a bundle; needs nothing but --root.")]
 Root = Annotated[str | None, typer.Option("--root", help="Fingerprint of the root that you trust (SHA256:…).")]
+Ring = Annotated[Path | None, typer.Option("--keyring", help="With --offline: the newest keyring.json you know of.")]
+RingVersion = Annotated[
+    int | None, typer.Option("--keyring-version", min=1, help="With --offline: refuse an older keyring than this one.")
+]
 Export = Annotated[
     Path | None, typer.Option("--export", help="Write each statement for cosign and openssl into this directory.")
 ]
@@ -40,6 +45,8 @@ def audit(
     bundle: Bundle = None,
     offline: Offline = None,
     root: Root = None,
+    keyring: Ring = None,
+    keyring_version: RingVersion = None,
     export: Export = None,
     every: Every = None,
     no_hub: NoHub = False,
@@ -56,7 +63,9 @@ def audit(
                 "What shall be audited?", "Name one model, or --all, or --offline FILE --root FINGERPRINT."
             )
         if offline is not None:
-            return _audit_offline(out, offline, root, export)
+            return _audit_offline(out, offline, root, export, _Newest(keyring, keyring_version))
+        if keyring is not None or keyring_version is not None:
+            raise WrongUsage("--keyring and --keyring-version go with --offline.", "Here the installation's is read.")
         installation = Installation.find(data)
         if model is not None:
             return await audit_model(
@@ -166,8 +175,20 @@ def _apps(installation: Installation) -> "Apps | None":
         raise Missing(f"{problem.what} cannot be read: {problem.why}.", "Check LIFEMASK_APPS.") from None
 
 
-def _audit_offline(out: Out, file: Path, root: str | None, export: Path | None) -> Code:
-    from lifemask.audit.bundle import CANNOT_SEE, LIMIT, BadBundle, open_bundle
+@dataclass(frozen=True)
+class _Newest:
+    """What the auditor knows of the newest keyring."""
+
+    file: Path | None
+    version: int | None
+
+    @property
+    def is_known(self) -> bool:
+        return self.file is not None or self.version is not None
+
+
+def _audit_offline(out: Out, file: Path, root: str | None, export: Path | None, newest: _Newest) -> Code:
+    from lifemask.audit.bundle import CANNOT_SEE, LIMIT, NEWER_KEYRING, BadBundle, open_bundle
     from lifemask.audit.judging import judge
 
     if root is None:
@@ -175,15 +196,16 @@ def _audit_offline(out: Out, file: Path, root: str | None, export: Path | None) 
     try:
         if file.stat().st_size > LIMIT:
             raise Failed(f"{file} is too large for a bundle.")
-        opened = open_bundle(file.read_bytes(), root)
+        ring = newest.file.read_bytes() if newest.file else None
+        opened = open_bundle(file.read_bytes(), root, keyring=ring, version=newest.version or 1)
     except OSError as problem:
-        raise WrongUsage(f"{file} cannot be read: {problem.strerror}.") from None
+        raise WrongUsage(f"{problem.filename} cannot be read: {problem.strerror}.") from None
     except BadBundle as problem:
         raise Failed(f"{file} proves nothing: {problem}.") from None
     if export is not None:
         _export(opened.case, opened.keyring, export)
     report = judge(opened.case, opened.keyring)
-    _show(out, report, opened.keyring, cannot_see=CANNOT_SEE)
+    _show(out, report, opened.keyring, cannot_see=CANNOT_SEE if newest.is_known else (*CANNOT_SEE, NEWER_KEYRING))
     return Code.DONE if report.holds else Code.FAILED
 
 
