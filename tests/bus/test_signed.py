@@ -18,11 +18,16 @@ from lifemask.contracts import (
     EVENTS,
     OPERATOR,
     Event,
+    Failure,
+    FailureCode,
     PhotoJudged,
     PhotosValidated,
     Record,
+    RunCanceled,
     RunCancelRequested,
     RunEvent,
+    RunFailed,
+    RunStalled,
     SecurityReported,
     Stage,
     new_id,
@@ -287,3 +292,16 @@ async def test_a_report_is_believed_by_others(lab: Lab, pool: Pool) -> None:
     headers = tuple((name, text.encode()) for name, text in json.loads(row["headers"]))
     sealed = Record(row["topic"], row["key"].encode(), row["value"], headers)
     assert verify(sealed, test_keys().keyring) == said(row)
+
+
+@pytest.mark.parametrize("kind", [RunFailed, RunCanceled, RunStalled])
+async def test_nobody_speaks_of_a_stage_that_is_not_its_own(pool: Pool, kind: type[Event]) -> None:
+    """A packager's key, in other hands, cannot end a run that the trainer has."""
+    service, signer = hearing_all(pool), test_keys().signers["packager"]
+    changes: dict[str, object] = {} if kind is RunCanceled else {"failure": Failure.of(FailureCode.INTERNAL)}
+    for stage in (Stage.PACKAGE, Stage.TRAIN):
+        event = an_event(kind, **a_run(), stage=stage, **changes)
+        packed = pack(event, id=new_id(), source="lifemask/packager", time=NOW)
+        await service.intake.store([raw(sign(packed, signer))])
+    assert await pool.fetchval("select count(*) from inbox") == 1
+    assert await entries(pool) == [("key not allowed", kind.ce_type)]

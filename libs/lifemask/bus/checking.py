@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from pydantic import ValidationError
+
 from lifemask.bus.inbound import Inbound
 from lifemask.bus.outcomes import Misconfigured
 from lifemask.bus.rows import Connection
-from lifemask.contracts import FailureCode
-from lifemask.contracts.keyring import Keyring
+from lifemask.contracts import BY_TYPE, FailureCode, RunCanceled, RunFailed, RunStalled
+from lifemask.contracts.keyring import SOURCE, Keyring
 from lifemask.contracts.signing import NotAuthentic, Reason, check_event, fingerprint, signature_of
 from lifemask.keys.files import Trust
+from lifemask.keys.holders import speaks_of_its_stage
 
 Outsiders = Callable[[Inbound], Sequence[bytes] | None]
 """The public keys (raw), one of which must have signed a record that no service of ours may emit; None for all others.
@@ -43,7 +46,7 @@ class Check:
             check_event(public, row.envelope, row.raw.key or b"", row.raw.value or b"", signature)
         except NotAuthentic as refused:
             return refused.reason
-        return None
+        return None if _of_its_stage(row) else Reason.NOT_ALLOWED
 
     def _public(self, row: Inbound, keyid: str, at: datetime) -> bytes:
         keys = self.outsiders(row)
@@ -53,6 +56,17 @@ class Check:
             if fingerprint(public) == keyid:
                 return public
         raise NotAuthentic(Reason.UNKNOWN_KEY)
+
+
+def _of_its_stage(row: Inbound) -> bool:
+    """Whether the source may speak of the stage that the body names. A body that cannot be read says nothing."""
+    if (kind := BY_TYPE.get(row.type)) is None or not issubclass(kind, (RunFailed, RunCanceled, RunStalled)):
+        return True
+    try:
+        event = kind.read(row.value)
+    except ValidationError:
+        return True
+    return speaks_of_its_stage(row.source.removeprefix(SOURCE), event)
 
 
 def may_be_old(reason: Reason) -> bool:

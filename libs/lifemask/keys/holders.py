@@ -23,6 +23,7 @@ from lifemask.contracts import (
     RunRejected,
     RunStalled,
     SecurityReported,
+    Stage,
     TrainingCallbackReceived,
     TrainingProgressed,
     TrainingStarted,
@@ -85,3 +86,17 @@ HOLDERS: Final[Mapping[str, Rights]] = {
     OPERATOR_KEY: Rights((), (split_version(ModelRevocationRequested.ce_type)[0],)),
 }
 """By the holder's name as in `ce_source`: the services, and whoever runs them."""
+
+STAGES: Final[Mapping[str, Stage]] = {
+    "ingest": Stage.REQUEST,
+    "image-validator": Stage.VALIDATE,
+    "packager": Stage.PACKAGE,
+    "trainer": Stage.TRAIN,
+    "publisher": Stage.PUBLISH,
+}
+"""The stage in which each service holds runs: of no other one may it say that a run failed, ended or waits there."""
+
+
+def speaks_of_its_stage(holder: str, event: Event) -> bool:
+    """Whether a fact of whoever holds a run names the stage of who said it; true for all other events."""
+    return not isinstance(event, (RunCanceled, RunFailed, RunStalled)) or STAGES.get(holder) == event.stage
