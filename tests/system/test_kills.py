@@ -82,9 +82,9 @@ async def test_a_revocation_goes_on_after_a_kill_of_everything(victim: Stack, ap
             return await outside.faults_left() == []
 
         await eventually(deleting)
+        assert (await http.get(person.path())).json()["model_status"] == "ready"
         await asyncio.to_thread(victim.kill_all)
     async with within(victim, apps) as (http, outside):
-        assert (await http.get(person.path())).json()["model_status"] == "ready"
         code, lines = await revoke(victim, model, reason="Somebody else's words.")
         assert (code, lines[-1]["reason"]) == (0, REASON)
         history = await assert_sound(victim, outside)

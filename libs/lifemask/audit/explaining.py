@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from lifemask.audit.case import Row
 from lifemask.audit.inventory import Heap, Inventory
 from lifemask.contracts import ModelReady, RunFailed
+from lifemask.objects.keys import INCOMING as INCOMING_ROOT
+from lifemask.objects.keys import QUARANTINE
 
 SETTLING: Final = timedelta(hours=2)
 """After a run's end its temporary objects, a model's unused places and a withdrawn model go; an hour, and some more."""
@@ -172,10 +174,10 @@ def _other_objects(all_: Inventory) -> Iterator[Unexplained]:
     for (user, run), heap in all_.store.quarantined.items():
         row = all_.rows.runs.get((user, run))
         if row is None or row["ended_as"] not in {RunFailed.ce_type, None}:
-            yield _heap(f"quarantine/{user}/{run}", "no refused run explains it", heap)
+            yield _heap(f"{QUARANTINE}{user}/{run}", "no refused run explains it", heap)
     for upload, heap in all_.store.incoming.items():
         if heap.newest and _is_old(heap.newest, all_.rows.now, INCOMING):
-            yield _heap(f"incoming/{upload}", "no run took it over, and it should be gone", heap)
+            yield _heap(f"{INCOMING_ROOT}{upload}", "no run took it over, and it should be gone", heap)
     for key, heap in all_.store.others.items():
         yield _heap(key, "nothing of ours writes there", heap)
 
