@@ -1,7 +1,9 @@
 """The invariants of a finished history. Pure: a doctored history shows that each can fail.
 
-The numbers are those of the reliability model; what does not exist yet (erasure, replays) is not asked for.
+The numbers are those of the reliability model; what does not exist yet (erasure) is not asked for.
 """
+
+import json
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -128,6 +130,41 @@ def one_digest(history: History) -> Problems:
             yield f"model of {_name(fact.key)}: its digests differ"
 
 
+def audits_hold(history: History) -> Problems:
+    """7: `lifemask audit` finds nothing broken about any model that is published."""
+    for model, why in history.audits.items():
+        if why:
+            yield f"the audit of model {model[-12:]} says: {why}"
+
+
+def one_run_a_key(history: History) -> Problems:
+    """6: the same idempotency key is the same run."""
+    for (user, _), runs in history.asked.items():
+        if len(runs) > 1:
+            yield f"one key of {user} made {len(runs)} runs"
+
+
+def nothing_told(history: History) -> Problems:
+    """12: no canary stands in Kafka, in a log or in a span, as it is or in hexadecimal."""
+    for place, text in history.places.items():
+        for what, canary in history.canaries.items():
+            if canary.encode() in text or canary.encode().hex().encode() in text:
+                yield f"{what} stands in {place}"
+
+
+def well_refused(history: History) -> Problems:
+    """18: whoever is refused is told a code and the next step, and never how our code looks inside."""
+    for answer in history.answers:
+        try:
+            body = json.loads(answer.body)
+        except ValueError:
+            body = {}
+        if not (isinstance(body, dict) and body.get("code") and body.get("next_step")):
+            yield f"{answer.status} to {answer.asked} has no code or no next step"
+        if "Traceback" in answer.body:
+            yield f"{answer.status} to {answer.asked} shows a stack trace"
+
+
 def own_photos(history: History) -> Problems:
     """8: what was trained on came from the run's own uploads, and was enough."""
     runs = {attempt.path: (attempt.user, attempt.run) for attempt in history.attempts}
@@ -191,7 +228,10 @@ def one_trace(history: History) -> Problems:
 def at_rest(history: History) -> Problems:
     """17: nothing to do, nothing stuck, nothing temporary left. And 13: no dead letter that nobody poisoned."""
     yield from (f"{service} has {count} messages to do" for service, count in history.undone.items() if count)
-    yield from (f"{service} has {count} dead letters" for service, count in history.dead.items() if count)
+    for service in history.dead.keys() | history.poisoned.keys():
+        dead, poisoned = history.dead.get(service, 0), history.poisoned.get(service, 0)
+        if dead != poisoned:
+            yield f"{service} has {dead} dead letters, and {poisoned} messages were poisoned"
     over = {f"users/{user}/runs/{run}" for (user, run), facts in _runs(history).items() if _end(facts)}
     for key in history.objects:
         if any(work in key and key.partition(work)[0] in over for work in WORK):
@@ -204,12 +244,16 @@ INVARIANTS: Final[Mapping[str, Callable[[History], Problems]]] = {
     "3": money,
     "4": nothing_left,
     "5": all_said,
+    "6": one_run_a_key,
     "7": one_digest,
+    "7, audit": audits_hold,
     "8": own_photos,
     "9": models_and_runs,
     "10": told_once,
+    "12": nothing_told,
     "16": one_trace,
     "13, 17": at_rest,
+    "18": well_refused,
 }
 
 

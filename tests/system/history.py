@@ -101,6 +101,15 @@ class Notice:
     state: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A refusal or failure, as the API gave it to somebody."""
+
+    asked: str
+    status: int
+    body: str
+
+
 @dataclass(slots=True, kw_only=True)
 class History:
     """Everything the checker looks at."""
@@ -132,6 +141,18 @@ class History:
     """Message-IDs' local parts, one for each mail that arrived."""
     objects: set[str] = field(default_factory=set)
     """Keys of the store."""
+    poisoned: dict[str, int] = field(default_factory=dict)
+    """Dead letters that were provoked, by service."""
+    audits: dict[str, str] = field(default_factory=dict)
+    """What `lifemask audit` finds broken about a model that is published; empty for one that holds."""
+    asked: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    """By user and idempotency key: the runs that it was answered with."""
+    answers: list[Answer] = field(default_factory=list)
+    """The refusals and failures that people were shown."""
+    places: dict[str, bytes] = field(default_factory=dict)
+    """What is not the store: Kafka, logs, spans."""
+    canaries: dict[str, str] = field(default_factory=dict)
+    """What must not stand there, by what it is."""
 
 
 def trace_of(run: str) -> str:

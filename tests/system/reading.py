@@ -2,9 +2,11 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +22,7 @@ from tests.system.history import (
     History,
     Notice,
     Published,
+    RunKey,
     body_of,
     kind_of,
 )
@@ -27,15 +30,36 @@ from tests.system.outside import Outside
 from tests.system.stack import SERVICES, Stack
 from tests.system.waiting import eventually
 
+from lifemask.audit.collecting import Outside as Audited
+from lifemask.audit.collecting import collect
+from lifemask.audit.hub import open_hub
+from lifemask.audit.judging import judge
+from lifemask.audit.problems import NoSuchModel
+from lifemask.cli.installation import Installation
 from lifemask.contracts import Topic, read_envelope
 from lifemask.custody import Reader
 from lifemask.custody.broken import CustodyBroken
 from lifemask.custody.steps import DATASET, PUBLICATION, UPLOAD, VALIDATION
 from lifemask.keys.files import Trust
+from lifemask.objects.keys import Key
 from lifemask.objects.opening import open_objects
+from lifemask.objects.port import ObjectStore
 
 Sound = Callable[[], Awaitable[History]]
 """Waits for quiet and asserts every invariant; what a test calls at its end."""
+
+
+
+@dataclass(slots=True)
+class Reading:
+    """How a history is read. `settings`: what the system was started with, where its parts are not its own.
+
+    `audits`: the audit of each published model, which is not made twice; None makes none.
+    """
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    audits: dict[str, str] | None = field(default_factory=dict)
+
 
 _COUNTS = """
     select (select count(*) from {0}.lane where todo > 0) as lanes,
@@ -55,23 +79,52 @@ _OPEN = """
 """
 
 
-async def read_history(stack: Stack, outside: Outside, seconds: float = 25.0) -> History:
-    """Everything there is, once nothing moves any more."""
+async def read_history(
+    stack: Stack, outside: Outside, seconds: float = 25.0, reading: Reading | None = None
+) -> History:
+    """Everything there is, once nothing moves any more. Without `reading`: of a system with its own parts."""
+    reading = reading or Reading(audits=None)
     rows = await asyncpg.connect(stack.dsn, server_settings={"default_transaction_read_only": "on"})
     try:
         await _quiet(rows, seconds)
-        history = History(objects=_objects(stack.data / "objects"))
-        await _read_bus(rows, history)
+        history = History()
+        stored = await _read_bus(rows, history)
         await _read_rows(rows, history)
     finally:
         await rows.close()
-    history.facts = [_fact(record) for record in await read_log(stack.kafka)]
+    brokers = reading.settings.get("LIFEMASK_KAFKA") or stack.kafka
+    records = await read_log(brokers, reading.settings.get("LIFEMASK_TOPIC_PREFIX", ""))
+    history.facts = _at_the_databases_time([_fact(record) for record in records], stored)
+    history.places["Kafka"] = b"\n".join(fact.raw for fact in history.facts)
     _read_outside(history, ledger := await outside.ledger(), await outside.mails())
-    await _prove(history, stack, ledger)
+    async with AsyncExitStack() as open_:
+        url = reading.settings.get("LIFEMASK_OBJECTS") or (stack.data / "objects").resolve().as_uri()
+        objects = await open_.enter_async_context(open_objects(url))
+        history.objects = {info.key async for info in objects.list("")}
+        await _prove(history, stack, ledger, objects)
+        if reading.audits is not None:
+            await _audit(history, stack, objects, reading.audits)
     return history
 
 
-async def read_log(brokers: str) -> list[ConsumerRecord]:
+async def _audit(history: History, stack: Stack, objects: ObjectStore, known: dict[str, str]) -> None:
+    """The audit of every announced model that was not revoked."""
+    gone = {fact.body["model_id"] for fact in history.facts if fact.kind == "model.revoked"}
+    where, keyring = Installation.find(stack.data, {}), Trust(stack.data / "keys").keyring
+    assert where.hub is not None
+    async with open_hub(where.hub.url, where.hub.token) as hub:
+        for model in {str(fact.body["model_id"]) for fact in history.facts if fact.kind == "model.ready"} - gone:
+            if model not in known:
+                try:
+                    report = judge(await collect(model, objects, Audited(stack.dsn, hub=hub), keyring), keyring)
+                except NoSuchModel:
+                    known[model] = "there is no such model"
+                else:
+                    known[model] = "; ".join(f"{each.name}: {each.why}" for each in report.broken)
+    history.audits = {model: why for model, why in known.items() if model not in gone}
+
+
+async def read_log(brokers: str, prefix: str = "") -> list[ConsumerRecord]:
     """Every record of our topics."""
     admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
     try:
@@ -79,7 +132,7 @@ async def read_log(brokers: str) -> list[ConsumerRecord]:
         described = await admin.describe_topics()
     finally:
         await admin.close()
-    ours = set(Topic)
+    ours = {topic.named(prefix) for topic in Topic}
     places = [
         TopicPartition(topic["topic"], part["partition"])
         for topic in described
@@ -121,15 +174,21 @@ async def _quiet(rows: "asyncpg.Connection[asyncpg.Record]", seconds: float) -> 
         raise AssertionError(f"not quiet within {seconds:g} s: {last}") from None
 
 
-async def _read_bus(rows: "asyncpg.Connection[asyncpg.Record]", history: History) -> None:
+_Stored = dict[tuple[str, str], tuple[int, datetime]]
+"""By service and event id: the place in its outbox, and the database's time."""
+
+
+async def _read_bus(rows: "asyncpg.Connection[asyncpg.Record]", history: History) -> _Stored:
+    stored: _Stored = {}
     for name in SERVICES:
         counts = await rows.fetchrow(_COUNTS.format(name))
         assert counts is not None
         history.undone[name], history.unsent[name] = counts["undone"], counts["unsent"]
         history.dead[name] = counts["dead"]
-        for row in await rows.fetch(f"select headers from {name}.outbox"):
+        for row in await rows.fetch(f"select id, headers, created_at from {name}.outbox"):
             ce_id = dict(body_of(row["headers"].encode()))["ce_id"]
             history.outbox[ce_id] = history.outbox.get(ce_id, 0) + 1
+            stored[f"lifemask/{name.replace('_', '-')}", ce_id] = row["id"], row["created_at"]
         history.batons += [
             Baton(
                 service=name,
@@ -142,6 +201,28 @@ async def _read_bus(rows: "asyncpg.Connection[asyncpg.Record]", history: History
             )
             for row in await rows.fetch(f"select * from {name}.baton")
         ]
+    return stored
+
+
+_TICK = timedelta(microseconds=1)
+
+
+def _at_the_databases_time(facts: list[Fact], stored: _Stored) -> list[Fact]:
+    """A fact's own time is its service's, which may be wrong: here it is when its transaction began.
+
+    Of two transactions about one run, the one that waited for the other may have begun before it; the outbox has them
+    in the order in which the run's lock was given.
+    """
+    newest: dict[tuple[str, RunKey], datetime] = {}
+    found = []
+    for place, fact in sorted(
+        ((stored.get((fact.source, fact.id), (0, fact.at)), fact) for fact in facts), key=lambda pair: pair[0]
+    ):
+        after = newest.get((fact.source, fact.key), place[1] - _TICK)
+        at = max(place[1], after + _TICK)
+        newest[fact.source, fact.key] = at
+        found.append(replace(fact, at=at))
+    return found
 
 
 async def _read_rows(rows: "asyncpg.Connection[asyncpg.Record]", history: History) -> None:
@@ -198,31 +279,29 @@ def _read_outside(history: History, ledger: dict[str, Any], mails: list[dict[str
     history.mails = [str(mail["headers"]["Message-ID"]).strip("<>").partition("@")[0] for mail in mails]
 
 
-async def _prove(history: History, stack: Stack, ledger: dict[str, Any]) -> None:
+async def _prove(history: History, stack: Stack, ledger: dict[str, Any], objects: ObjectStore) -> None:
     """Opens the chain of every sealed dataset and every model on the bytes in the store."""
-    root = stack.data / "objects"
     on_hub = {
         repo["id"]: repo["files"].get("lora.safetensors", {}).get("sha256")
         for repo in ledger["repos"]
         if repo["deleted_at"] is None
     }
-    async with open_objects(root.resolve().as_uri()) as objects:
-        chain = Reader(objects, Trust(stack.data / "keys"))
-        for fact in history.facts:
-            if fact.kind == "dataset.sealed":
-                history.datasets[fact.key] = await _dataset(chain, fact)
-        attempts = {fact.key: fact.body["attempt"] for fact in history.facts if fact.kind == "training.succeeded"}
-        ready = {fact.body["model_id"]: fact for fact in history.facts if fact.kind == "model.ready"}
-        for (user, _), model in history.publishing.items():
-            fact_ = ready.get(model)
-            place = fact_.body["store_key"] if fact_ else f"users/{user}/models/{model}"
-            stored = await asyncio.to_thread(_digest_below, root / place)
-            hub = next((digest for repo, digest in on_hub.items() if repo.endswith(model)), None)
-            stated = await _stated(chain, fact_, attempts) if fact_ else None
-            if isinstance(stated, CustodyBroken):
-                history.published[model] = str(stated)
-            elif stored or hub or fact_:
-                history.published[model] = Published(stated=stated, store=stored, hub=hub)
+    chain = Reader(objects, Trust(stack.data / "keys"))
+    for fact in history.facts:
+        if fact.kind == "dataset.sealed" and fact.key not in history.datasets:
+            history.datasets[fact.key] = await _dataset(chain, fact)
+    attempts = {fact.key: fact.body["attempt"] for fact in history.facts if fact.kind == "training.succeeded"}
+    ready = {fact.body["model_id"]: fact for fact in history.facts if fact.kind == "model.ready"}
+    for (user, _), model in history.publishing.items():
+        fact_ = ready.get(model)
+        place = fact_.body["store_key"] if fact_ else f"users/{user}/models/{model}/"
+        stored = await _digest_below(objects, history.objects, place)
+        hub = next((digest for repo, digest in on_hub.items() if repo.endswith(model)), None)
+        stated = await _stated(chain, fact_, attempts) if fact_ else None
+        if isinstance(stated, CustodyBroken):
+            history.published[model] = str(stated)
+        elif stored or hub or fact_:
+            history.published[model] = Published(stated=stated, store=stored, hub=hub)
 
 
 async def _dataset(chain: Reader, fact: Fact) -> Dataset | str:
@@ -246,14 +325,15 @@ async def _stated(chain: Reader, fact: Fact, attempts: dict[Any, Any]) -> str | 
     return link.subject
 
 
-def _digest_below(place: Path) -> str | None:
+async def _digest_below(objects: ObjectStore, keys: set[str], place: str) -> str | None:
     """SHA-256 of a weights file, or of any below a folder: what an earlier try left is tidied up an hour later."""
-    files = [place] if place.is_file() else list(place.rglob("lora.safetensors"))
-    return hashlib.sha256(files[0].read_bytes()).hexdigest() if files else None
-
-
-def _objects(root: Path) -> set[str]:
-    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    found = sorted(key for key in keys if key.startswith(place) and key.endswith("lora.safetensors"))
+    if not found:
+        return None
+    digest = hashlib.sha256()
+    async for piece in objects.read(Key(found[0])):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _fact(record: ConsumerRecord) -> Fact:
