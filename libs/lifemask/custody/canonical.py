@@ -17,7 +17,7 @@ def encode(value: dict[str, Any]) -> bytes:
     """The one spelling of a value of dicts, lists, strings, integers, booleans and None. Raises NotCanonical."""
     try:
         if _is_plain(value):  # what our own files are made of, twenty times as fast; the same bytes
-            return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+            return _written(value).encode()
         return rfc8785.dumps(value)
     except NotCanonical:
         raise
@@ -37,9 +37,20 @@ def decode(data: bytes) -> dict[str, Any]:
         raise NotCanonical("not JSON in UTF-8") from None
     if not isinstance(value, dict):
         raise NotCanonical("not a JSON object")
-    if encode(value) != data:
+    if not spells(data, value):
         raise NotCanonical("JSON, but not in its RFC 8785 form")
     return value
+
+
+def spells(data: bytes, value: dict[str, Any]) -> bool:
+    """Whether `data` is the one spelling of a value without floats. Raises NotCanonical as `encode`."""
+    if data.isascii():  # then so are all members' names, and Python's own writer spells it as RFC 8785 does
+        return _written(value) == data.decode()
+    return encode(value) == data
+
+
+def _written(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:

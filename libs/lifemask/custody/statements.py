@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from lifemask.contracts import Digest, RunId
 from lifemask.custody.broken import CustodyBroken
-from lifemask.custody.canonical import NotCanonical, decode, encode
+from lifemask.custody.canonical import NotCanonical, decode, encode, spells
 from lifemask.custody.steps import AnyAct, AnyStep, Signed
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -184,7 +184,7 @@ def _model(model: type[S], data: bytes, where: str) -> S:
         found = model.model_validate_json(data, strict=True)
     except ValidationError:
         raise CustodyBroken(f"{where} is not of its form") from None
-    if encode(found.model_dump(mode="json")) != data:
+    if not spells(data, found.model_dump(mode="json")):
         raise CustodyBroken(f"{where} is not of its form")
     return found
 
