@@ -25,7 +25,7 @@ CARD = b"---\nlicense: mit\n---\n# Card"
 
 @pytest.fixture
 async def urls(tmp_path: Path) -> AsyncIterator[SandboxUrls]:
-    async with running_sandbox(tmp_path / "sandbox", queue_seconds=0.01, training_seconds=0.01) as urls:
+    async with running_sandbox(tmp_path / "sandbox", queue_seconds=0.01, training_seconds=0.01, page_size=3) as urls:
         yield urls
 
 
@@ -37,11 +37,11 @@ async def test_all_trainings_of_all_pages_are_listed(urls: SandboxUrls) -> None:
         (await http.post("/v1/models", json=model)).raise_for_status()
         body = {"destination": destination, "input": {"input_images": "http://127.0.0.1:9/a/1.zip?signature=x"}}
         path = f"/v1/models/{urls.trainer}/versions/{VERSION}/trainings"
-        made = {(await http.post(path, json=body)).raise_for_status().json()["id"] for _ in range(101)}
+        made = {(await http.post(path, json=body)).raise_for_status().json()["id"] for _ in range(7)}
     async with open_provider(urls.replicate, urls.replicate_token) as provider:
         found = await provider.trainings()
         assert {training.id for training in found} == made
-        assert len(found) == 101
+        assert len(found) == 7
         assert {training.path for training in found} <= {"/a/1.zip", None}
         assert await provider.versions(destination) == []
         assert await provider.versions("lifemask/nothing") == []

@@ -100,7 +100,7 @@ def made_up(log: Sequence[Sent], chance: Chance, expected: dict[str, list[str]])
     records = []
     for sent in log:
         event = an_event(PhotoJudged, **runs[sent.user], photo_id=new_id())
-        chance.failures[event.photo_id] = [Retryable(FailureCode.STORE_UNAVAILABLE)] * sent.fails
+        chance.failures[event.photo_id] = [Retryable(FailureCode.HUB_BUSY)] * sent.fails
         expected[event.user_id].append(event.photo_id)
         raw = record(event)
         records += [raw, raw] if sent.twice else [raw]

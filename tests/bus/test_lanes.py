@@ -117,14 +117,14 @@ async def test_a_lost_lane_stops_its_handler(pool: Pool) -> None:
 async def test_after_the_last_attempt_the_run_is_told_of_the_delay(pool: Pool) -> None:
     lab = Lab.of(pool, max_attempts=3)
     run = a_run()
-    lab.script.failures = [Retryable(FailureCode.STORE_UNAVAILABLE)] * 3
+    lab.script.failures = [Retryable(FailureCode.HUB_BUSY)] * 3
     await lab.receive(an_event(PhotosValidated, **run))
     for _ in range(3):
         await lab.settle()
         await lab.time_passes()
     (stalled,) = await lab.facts()
     assert isinstance(stalled, RunStalled)
-    assert (stalled.stage, stalled.failure.code) == ("package", "store_unavailable")
+    assert (stalled.stage, stalled.failure.code) == ("package", "hub_busy")
     assert await lab.pool.fetchval("select jsonb_array_length(error) from inbox") == 3
     assert await lab.pool.fetchval("select passed_at from baton") is None
 

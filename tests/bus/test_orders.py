@@ -47,14 +47,14 @@ async def carried_out(lab: Lab, operator: Connection, act: Act, letter: Letter) 
 async def test_a_letter_is_shown_as_it_came_with_the_error_of_each_attempt(pool: Pool, operator: Connection) -> None:
     lab, run = Lab.of(pool, max_attempts=3), a_run()
     sent = record(an_event(PhotosValidated, **run))
-    lab.script.failures = [Retryable(FailureCode.STORE_UNAVAILABLE)] * 3
+    lab.script.failures = [Retryable(FailureCode.HUB_BUSY)] * 3
     await lab.service.intake.store([sent])
     for _ in range(3):
         await lab.settle()
         await lab.time_passes()
     letter = await the_letter(operator)
     assert (letter.value, list(letter.headers)) == (sent.value, list(sent.headers))
-    assert [error["code"] for error in letter.errors] == ["store_unavailable"] * 3
+    assert [error["code"] for error in letter.errors] == ["hub_busy"] * 3
     assert (letter.here, letter.run_id, letter.attempts, letter.id) == (
         Here.BROUGHT,
         run["run_id"],

@@ -17,9 +17,18 @@ from pydantic import BaseModel
 from tests.bus.lab import Lab, record, write_note
 
 from lifemask.bus.inbound import Raw
-from lifemask.bus.outcomes import Outcome, Retryable, on
+from lifemask.bus.outcomes import Misconfigured, Outcome, Retryable, on
+from lifemask.bus.rows import Pool
 from lifemask.bus.service import Bus, Service
-from lifemask.contracts import DatasetSealed, FailureCode, PhotosValidated, Stage, TrainingSucceeded
+from lifemask.contracts import (
+    DatasetSealed,
+    FailureCode,
+    PhotosValidated,
+    RunStalled,
+    Stage,
+    TrainingSucceeded,
+    read_envelope,
+)
 from lifemask.runtime import logs
 from lifemask.runtime.settings import ServiceSettings
 from lifemask.runtime.telemetry import export_root_span, make_provider, root_of, trace_id_of
@@ -114,6 +123,19 @@ async def test_a_reminder_stays_in_the_trace_of_its_run(lab: Lab, spans: InMemor
     await lab.cancel(run)
     await lab.end_due()
     assert ids(named(spans, "packager end"))[0] == trace_id_of(run["run_id"])
+
+
+async def test_runs_that_a_pause_tells_of_stay_each_in_their_trace(pool: Pool, spans: InMemorySpanExporter) -> None:
+    """All are told from within the one message that met the fault."""
+    lab = Lab.of(pool, lanes=1)
+    lab.script.failures = [Misconfigured(FailureCode.STORE_DENIED, "s3:GetObject denied on bucket/users/…")]
+    runs = [a_run() for _ in range(3)]
+    await lab.receive(*(an_event(PhotosValidated, **run) for run in runs))
+    await lab.turn()
+    told = [read_envelope(raw.headers) for raw in await relayed(lab, RunStalled.topic)]
+    assert sorted(one.subject or "" for one in told) == sorted(run["run_id"] for run in runs)
+    for one in told:
+        assert (one.traceparent or "").split("-")[1] == trace_id_of(one.subject or "")
 
 
 async def test_logs_carry_run_user_and_trace_and_nothing_of_a_person(

@@ -77,7 +77,9 @@ class Turn(Protocol):
 class Retryable(Exception):
     """Try the message again later: its lane backs off. `after` is a delay the other side asked for.
 
-    With `counts=False` (a polite "wait", which provably did nothing) no attempt is used up.
+    With `counts=False` (a polite "wait", which provably did nothing) no attempt is used up. Nor is one when `code` says
+    that something outside does not answer (`store_unavailable`, `provider_unavailable`, `hub_unavailable`), unless
+    it answers others: see `lifemask.bus.circuit`.
     """
 
     def __init__(self, code: FailureCode, *, after: timedelta | None = None, counts: bool = True) -> None:

@@ -3,14 +3,14 @@
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from opentelemetry import metrics
 
-from lifemask.bus.outcomes import Misconfigured
+from lifemask.contracts import FailureCode
 
 _PAUSED: Final = metrics.get_meter("lifemask.bus").create_up_down_counter(
-    "lifemask.stage.paused", unit="{process}", description="Processes whose stage waits for a setting, by code"
+    "lifemask.stage.paused", unit="{process}", description="Processes whose messages wait, by what they wait for"
 )
 
 
@@ -27,8 +27,21 @@ class Limits:
     backoff_max: timedelta
     pause: timedelta
     pause_max: timedelta
+    circuit: int
     poll: float
     grace: float
+
+
+class Cause(Protocol):
+    """Why messages wait: a setting of ours is wrong, or something outside is away."""
+
+    @property
+    def code(self) -> FailureCode:
+        """What readiness, log and metric name."""
+
+    @property
+    def detail(self) -> str:
+        """More of it, no personal data."""
 
 
 def delay_after(identity: str, attempts: int, limits: Limits) -> timedelta:
@@ -42,10 +55,10 @@ def delay_after(identity: str, attempts: int, limits: Limits) -> timedelta:
 
 
 class Pause:
-    """A stage that waits because its configuration is wrong: nothing is claimed but control lanes and, now and then,
-    one lane as a probe. The first probe that gets through ends the pause.
+    """Messages wait but for one, now and then, as a probe: the first that gets through ends the pause.
 
-    Each process finds out by itself: a second one pauses when it meets the same wrong setting.
+    Of a wrong setting the whole stage waits (nothing is claimed but control lanes), of a dependency that is away what
+    needs it (see `circuit`). Each process finds out by itself: a second one pauses when it meets the same fault.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -53,25 +66,33 @@ class Pause:
         self._delay = limits.pause
         self._until = 0.0
         self._probe: str | None = None
-        self.reason: Misconfigured | None = None
+        self.reason: Cause | None = None
 
     @property
     def active(self) -> bool:
         """Whether the stage waits."""
         return self.reason is not None
 
-    def start(self, reason: Misconfigured, lane: str) -> timedelta:
+    def start(self, reason: Cause, lane: str) -> timedelta:
         """Begins the pause, or prolongs it after a failed probe; returns how long until the next probe.
 
         Lanes that were at work when the pause began meet the same fault and do not prolong it.
         """
         if self.active and lane != self._probe:
-            return timedelta(seconds=max(self._until - time.monotonic(), 0))
+            return self.remaining()
         delay = self._delay
         self._say(reason)
         self._until = time.monotonic() + delay.total_seconds()
         self._delay = min(delay * 2, self._limits.pause_max)
         return delay
+
+    def remaining(self) -> timedelta:
+        """How long until the next probe."""
+        return timedelta(seconds=max(self._until - time.monotonic(), 0))
+
+    def is_probe(self, lane: str) -> bool:
+        """Whether this lane is the one that tries."""
+        return self.active and lane == self._probe
 
     def may_probe(self) -> bool:
         """Whether it is time to try one lane."""
@@ -95,7 +116,7 @@ class Pause:
         self._probe = None
         self._delay = self._limits.pause
 
-    def _say(self, reason: Misconfigured | None) -> None:
+    def _say(self, reason: Cause | None) -> None:
         if self.reason is not None:
             _PAUSED.add(-1, {"code": self.reason.code.value})
         if reason is not None:

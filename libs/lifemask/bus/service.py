@@ -12,6 +12,7 @@ import asyncpg
 
 from lifemask.bus.calls import Calls
 from lifemask.bus.checking import Check, Outsiders, check_version, nobody
+from lifemask.bus.circuit import Circuits
 from lifemask.bus.consumer import Consumer
 from lifemask.bus.dead import DeadLetters
 from lifemask.bus.ender import Ender
@@ -146,6 +147,9 @@ class Readiness:
     needs_operator: Sequence[str]
     """The oldest runs that wait for an operator: what is undecided, and the command that settles it."""
     paused: str | None
+    """The whole stage waits for a setting or a right of ours."""
+    away: tuple[str, ...] = ()
+    """What does not answer: messages that need it wait, all others go on."""
     problems: tuple[str, ...] = ()
     """What the probes found wrong. They keep nobody from working: a service may well do without for a while."""
 
@@ -176,6 +180,7 @@ class Service:
         self.table = table
         self.bus = bus
         self.pause = Pause(limits)
+        self.circuits = Circuits(limits)
         self.dead = DeadLetters(bus.pool, bus.outbound, bus.stage, bus.signals)
         window = timedelta(seconds=settings.security_window)
         self.intake = Intake(
@@ -197,6 +202,7 @@ class Service:
             limits,
             bus.signals,
             self.pause,
+            self.circuits,
             Finisher(bus.pool),
             Stalling(bus.pool, bus.outbound, bus.stage, bus.signals),
             Stored(check, bus.service),
@@ -261,6 +267,7 @@ class Service:
         return Readiness(
             last_poll=time.monotonic() - polled,
             paused=f"{reason.code.value}: {reason.detail}" if reason else None,
+            away=self.circuits.away(),
             problems=self.checkup.problems if self.checkup else (),
             **dict(record or {}),
         )
@@ -291,6 +298,7 @@ def limits_of(settings: ServiceSettings) -> Limits:
         backoff_max=timedelta(seconds=settings.backoff_max),
         pause=timedelta(seconds=settings.pause),
         pause_max=timedelta(seconds=settings.pause_max),
+        circuit=settings.circuit_after,
         poll=settings.poll,
         grace=min(settings.stop_grace, settings.lease / 2),  # leases are not renewed any more meanwhile
     )

@@ -1,5 +1,6 @@
-"""A stage that is paused holds runs: each of them is told of the delay, once. Nobody is mailed about it."""
+"""What pauses holds runs: each of them is told of the delay, once. Nobody is mailed about it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +46,14 @@ class Stalling:
         async with self.pool.acquire() as connection:
             found = await connection.fetchval(
                 "select 1 from lane where todo > 0 and lane not like $1 limit 1", "%" + CONTROL
+            )
+        return not found
+
+    async def none_waits(self, kinds: Collection[str]) -> bool:
+        """Whether no message of these types is undone."""
+        async with self.pool.acquire() as connection:
+            found = await connection.fetchval(
+                "select 1 from inbox where done_at is null and dead_at is null and type = any($1) limit 1", list(kinds)
             )
         return not found
 

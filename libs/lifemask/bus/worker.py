@@ -16,6 +16,7 @@ from opentelemetry import trace
 
 from lifemask.bus import lanes
 from lifemask.bus.calls import Calls, TooNew
+from lifemask.bus.circuit import AWAY, Circuits
 from lifemask.bus.dead import DeadLetters
 from lifemask.bus.ender import end_run
 from lifemask.bus.finisher import Finisher
@@ -55,6 +56,7 @@ class Worker:
     limits: Limits
     signals: Signals
     pause: Pause
+    circuits: Circuits
     finisher: Finisher
     stalling: Stalling
     stored: Stored
@@ -128,6 +130,10 @@ class Worker:
         if self.pause.active and self.pause.may_probe() and await self.stalling.nothing_waits():
             self.pause.end()  # whoever met it is gone: the next message will show
             log.info("stage_resumed", reason="nothing waits")
+        for circuit in self.circuits.untried():
+            if await self.stalling.none_waits(circuit.kinds):
+                circuit.pause.end()
+                log.info("stage_resumed", code=circuit.code.value, reason="nothing waits")
         async with self.pool.acquire() as connection:
             claimed = await lanes.claim(connection, room, self.limits.lease, control_only=self.pause.active)
             if self.pause.active and self.pause.may_probe() and len(claimed) < room:
@@ -201,6 +207,8 @@ class Worker:
             )
         if (reason := self.stored.reason(message)) is not None:
             return await self._refuse(claimed, message, reason, go_on=go_on)
+        if (wait := self.circuits.wait(message, claimed.lane)) is not None:
+            return await self._wait(claimed, message, wait)
         try:
             return await self._finish(claimed, message, await self._call(claimed, message), go_on=go_on)
         except (Fenced, *DATABASE_AWAY):
@@ -265,6 +273,8 @@ class Worker:
                 return await self._bury(claimed, message, problem.code, problem.detail, go_on=go_on)
             case Retryable() if not problem.counts:
                 return await self._wait(claimed, message, problem.after or self.limits.backoff)
+            case Retryable() if problem.code in AWAY:
+                return await self._hold(claimed, message, problem, go_on=go_on)
             case Retryable():
                 pass
             case _:
@@ -288,6 +298,8 @@ class Worker:
             log.info("run_events_dropped", type=message.type)
         if self.pause.got_through(claimed.lane):
             log.info("stage_resumed")
+        for code in self.circuits.handled(message, claimed.lane, proven=bool(outcomes)):
+            log.info("stage_resumed", code=code.value)
         if outcomes:
             self.signals.stored()
         if isinstance(left, Message):
@@ -319,6 +331,22 @@ class Worker:
             await lanes.lock(connection, claimed)
             await lanes.fail(connection, message, self.dead.error(code, detail))
         return delay
+
+    async def _hold(self, claimed: Claimed, message: Message, problem: Retryable, *, go_on: bool) -> Next:
+        """Of a dependency that is away: an attempt counts only where the dependency works for others."""
+        setback = self.circuits.failed(problem.code, message, claimed.lane, problem.after)
+        if setback.counts:
+            return await self._retry(claimed, message, problem, go_on=go_on)
+        _mark(problem.code)
+        seconds, code = setback.delay.total_seconds(), problem.code.value
+        if setback.opened or setback.lasts:
+            log.error("stage_paused", code=code, detail="does not answer", type=message.type, seconds=seconds)
+        else:
+            log.warning("message_retried", type=message.type, code=code, attempt=message.attempts, seconds=seconds)
+        waits = await self._wait(claimed, message, setback.delay)
+        if setback.lasts:
+            await self.stalling.tell(problem.code)
+        return waits
 
     async def _wait(self, claimed: Claimed, message: Message, delay: timedelta) -> timedelta:
         """The lane waits without the message having used up an attempt or a claim."""

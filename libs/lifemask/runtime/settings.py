@@ -70,8 +70,10 @@ class ServiceSettings(BaseSettings):
     backoff_max: float = Field(default=300, gt=0)
     """Longest delay after a failed attempt."""
     pause: float = Field(default=5, gt=0)
-    """First delay before a paused stage tries again; doubles each time."""
+    """First delay before a paused stage, or a dependency that is away, is tried again; doubles each time."""
     pause_max: float = Field(default=300, gt=0)
+    circuit_after: int = Field(default=3, ge=1)
+    """Failures in a row of something outside after which no further message is tried on it but for probes."""
     poll: float = Field(default=0.25, gt=0)
     """How often the loops look without being notified (a notification is only a hint)."""
     watchdog: float = Field(default=30, gt=0)

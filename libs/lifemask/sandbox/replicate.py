@@ -18,7 +18,6 @@ from lifemask.sandbox.trainer import Trainer
 from lifemask.sandbox.training import Training, timestamp
 from lifemask.sandbox.wire import Endpoint, Wire, bearer, body_of
 
-PAGE = 100
 _SOME_TRAINER_VERSION = "e440909d3512c31646ee2e0c7d6f6f4923224863a6a10c494606e79fb5844497"
 _EVENTS = frozenset({"start", "output", "logs", "completed"})
 _VERSION = re.compile(r"[0-9a-f]{64}")
@@ -145,8 +144,8 @@ class Replicate:
             for training in self._trainer.newest_first()
             if training.created_at <= visible_until and (cursor is None or training.number < int(cursor))
         ]
-        page = rows[:PAGE]
-        after = f"{self._rendering.base}/v1/trainings?cursor={page[-1].number}" if len(rows) > PAGE else None
+        page = rows[: (size := self._settings.page_size)]
+        after = f"{self._rendering.base}/v1/trainings?cursor={page[-1].number}" if len(rows) > size else None
         results = [self._rendering.show(training, now, logs=False) for training in page]
         return JSONResponse({"previous": None, "next": after, "results": results})
 

@@ -50,6 +50,7 @@ class SandboxSettings(BaseSettings):
     retention_seconds: float = Field(3600, gt=0, description="seconds after its end that a training's output exists")
     webhook_retry_seconds: float = Field(60, ge=0, description="seconds for which a terminal webhook is retried")
     webhook_timeout_seconds: float = Field(10, gt=0, description="seconds a webhook's receiver may take to answer")
+    page_size: int = Field(100, ge=1, description="trainings on one page of a listing; Replicate's has 100")
     link_seconds: float = Field(3600, gt=0, description="seconds a large-file link of the hub stays valid")
 
     max_archive_bytes: int = Field(3 * 10**9, gt=0, description="largest archive the trainer fetches, bytes")
