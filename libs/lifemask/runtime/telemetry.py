@@ -105,11 +105,12 @@ def parent_of(run_id: str | None, traceparent: str | None) -> tuple[otel_context
 
 
 def current_traceparent(run_id: str | None = None) -> str | None:
-    """The `traceparent` of the span we are in; without one, the root of `run_id`."""
+    """The `traceparent` of the span we are in; with a `run_id` whose trace that is not, the run's root."""
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
-    if "traceparent" not in carrier and run_id is not None:
-        propagate.inject(carrier, context=set_span_in_context(NonRecordingSpan(root_of(run_id))))
+    here = trace.get_current_span().get_span_context().trace_id
+    if run_id is not None and here != (root := root_of(run_id)).trace_id:
+        propagate.inject(carrier, context=set_span_in_context(NonRecordingSpan(root)))
     return carrier.get("traceparent")
 
 
