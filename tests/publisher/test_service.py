@@ -312,7 +312,7 @@ async def test_a_revocation_that_was_killed_anywhere_goes_on(database: Make, tmp
 async def test_a_publication_that_waits_is_blocked_by_a_revocation(process: Process) -> None:
     """The training's message is a dead letter when the revocation comes; an operator replays it afterwards."""
     run = a_run()
-    await process.fails("commit", "answer", status=503, times=None)
+    await process.fails("commit", "answer", status=409, times=None)
     training = await trained_run(process.objects, run)
     await process.receive(training)
     for _ in range(process.service.bus.settings.max_attempts):

@@ -12,9 +12,10 @@ from lifemask.bus.outcomes import Misconfigured, Retryable
 from lifemask.contracts import FailureCode
 from lifemask.publisher.adapters.hub_library import HfHubHTTPError, OfflineModeIsEnabled
 
-_BUSY: Final = frozenset({409, 423, 429})
+_BUSY: Final = frozenset({404, 409, 412, 423, 429})
+"""It answers, and something else must come first; but for 429 that may be this publication's own fault."""
 _DENIED: Final = frozenset({401, 402, 403})
-_AGAIN: Final = frozenset({404, 408, 412, 425})
+_AGAIN: Final = frozenset({408, 425})
 _LONGEST: Final = 3600
 """Seconds; a longer delay than this is looked at earlier than the hub asks."""
 
