@@ -177,7 +177,23 @@ def test_a_failure_tells_what_everybody_is_told() -> None:
 def test_a_cancel_that_came_too_late_is_told() -> None:
     asked = event(RunCancelRequested)
     assert shown(*STORY[:3], asked).summary == "The run is being cancelled."
-    assert shown(*STORY, asked, ENDINGS[0]).summary == "The model is ready; the cancellation came too late."
+    for events in ((*STORY, asked, ENDINGS[0]), (ENDINGS[0], asked)):
+        view = shown(*events)
+        assert (view.status, view.cancel_too_late) == ("ready", True)
+        assert view.summary == "The model is ready; the cancellation came too late."
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+def test_a_cancel_is_too_late_for_every_end_but_its_own(end: RunEvent) -> None:
+    assert shown(*STORY, event(RunCancelRequested), end).cancel_too_late is not isinstance(end, RunCanceled)
+    assert not shown(*STORY, end).cancel_too_late
+    assert not shown(*STORY, event(RunCancelRequested)).cancel_too_late
+
+
+def test_a_provider_that_was_away_delays_no_training_that_was_started() -> None:
+    away = event(RunStalled, stage="train", failure=Failure.of(FailureCode.PROVIDER_UNAVAILABLE))
+    assert shown(*STORY[:3], away).delayed
+    assert not shown(*STORY[:3], away, STORY[4]).delayed
 
 
 def test_a_withdrawn_model_says_so() -> None:

@@ -10,6 +10,7 @@ from lifemask.contracts import (
     PhotosValidated,
     RunAccepted,
     RunCanceled,
+    RunCancelRequested,
     RunFailed,
     RunRejected,
     RunStalled,
@@ -62,8 +63,10 @@ _PROGRESS: Final = {
 }
 """Percent at the start of a status; the training, nearly all of the time, moves from 15 to 90."""
 
-_OF_A_START: Final = frozenset({FailureCode.TRAINING_UNKNOWN, FailureCode.TRAINING_UNSETTLED})
-"""Why a training that may not have been started delays its run."""
+_OF_A_START: Final = frozenset(
+    {FailureCode.TRAINING_UNKNOWN, FailureCode.TRAINING_UNSETTLED, FailureCode.PROVIDER_UNAVAILABLE}
+)
+"""Why a training that was not started, or may not have been, delays its run."""
 
 
 def status_of(run: Run) -> Status:
@@ -79,6 +82,11 @@ def status_of(run: Run) -> Status:
             return Status.FAILED
         case _:
             return Status.CANCELED
+
+
+def is_cancel_too_late(run: Run) -> bool:
+    """Whether a cancel was asked for and the run ended otherwise all the same."""
+    return run.is_over and run.facts.has(RunCancelRequested) and status_of(run) is not Status.CANCELED
 
 
 def reached(run: Run) -> Status:

@@ -24,7 +24,15 @@ from lifemask.ingest.domain.attempts import Attempt, attempts_of
 from lifemask.ingest.domain.facts import Facts
 from lifemask.ingest.domain.photos import Shown
 from lifemask.ingest.domain.runs import Counts, Run, missing
-from lifemask.ingest.domain.status import Status, percent, progress_of, stage_of, stall_of, status_of
+from lifemask.ingest.domain.status import (
+    Status,
+    is_cancel_too_late,
+    percent,
+    progress_of,
+    stage_of,
+    stall_of,
+    status_of,
+)
 from lifemask.ingest.domain.words import words_of
 
 
@@ -100,6 +108,8 @@ class RunView(Shown):
     status: Status
     delayed: bool = False
     """Waits for something that is ours to mend."""
+    cancel_too_late: bool = False
+    """A cancel was asked for, and the run had ended otherwise before it arrived."""
     stage: Stage
     progress: int = Field(ge=0, le=100)
     summary: str
@@ -127,6 +137,7 @@ def show_run(run: Run, counts: Counts, minimum: int) -> RunView:
         restarted_as=run.restarted_as,
         status=status_of(run),
         delayed=stall_of(run) is not None,
+        cancel_too_late=is_cancel_too_late(run),
         stage=stage_of(run),
         progress=progress_of(run),
         summary=words.summary,

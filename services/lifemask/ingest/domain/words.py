@@ -12,7 +12,7 @@ from lifemask.contracts import (
     TrainingStarted,
 )
 from lifemask.ingest.domain.runs import Counts, Run
-from lifemask.ingest.domain.status import Status, percent, reached, stall_of
+from lifemask.ingest.domain.status import Status, is_cancel_too_late, percent, reached, stall_of
 
 _WAIT: Final = "Nothing to do: we tell you when it is done."
 
@@ -90,7 +90,7 @@ def _end(run: Run, counts: Counts) -> Words:
             return Words("The run was cancelled.", Move.NOBODY, f"{again} a new run whenever you like.")
         case _ if (revoked := run.facts.one(ModelRevoked)) is not None:
             return Words(f"The model was withdrawn: {revoked.reason}", Move.NOBODY, "Stop using this model.")
-        case _ if run.facts.has(RunCancelRequested):
+        case _ if is_cancel_too_late(run):
             return Words("The model is ready; the cancellation came too late.", Move.NOBODY, "Use your model, or not.")
         case _:
             return Words("The model is ready.", Move.NOBODY, "Use your model.")
