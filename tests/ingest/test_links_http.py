@@ -1,12 +1,15 @@
 """Models, links and ranges; contacts; the provider's callbacks."""
 
+import asyncio
 import base64
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook
-from tests.ingest.world import OTHER_AUTH, SECRET, World, about
+from tests.ingest.world import OTHER_AUTH, SECRET, World, a_world, about
 
 from lifemask.contracts import ModelReady, ModelRevoked, TrainingCallbackReceived, TrainingStarted, new_id
 
@@ -216,14 +219,54 @@ async def test_a_provider_that_is_silent_lets_the_callback_come_again(world: Wor
     run = await world.accepted()
     world.provider.away = True
     assert await Callback(world, run).send() == 503
+    assert (await Callback(world, run).send(), world.provider.asked) == (503, 1)
     world.provider.away = False
+    world.service.app.state.office.secrets._asked_at -= 6
     assert await Callback(world, run).send() == 200
+
+
+async def test_a_thousand_callbacks_are_one_hint_and_one_question(world: World) -> None:
+    run = await world.accepted()
+    true, forged = Callback(world, run), Callback(world, run, secret=b"another secret of 24 byt")
+    sent = []
+    for number in range(20):
+        true.id = forged.id = f"msg_{number}"
+        sent += await asyncio.gather(*(callback.send() for callback in (true, forged) for _ in range(25)))
+    assert (sent.count(200), sent.count(401)) == (500, 500)
+    assert len(await hints(world)) == 1
+    assert world.provider.asked <= 2
+    other = Callback(world, run, training="another")
+    assert await other.send() == 200, "before our own record, the trainer tells whose it is"
+    assert len(await hints(world)) == 2
+
+
+async def test_the_same_training_may_be_hinted_at_again_later(
+    database: Callable[[str], Awaitable[str]], tmp_path: Path
+) -> None:
+    async with a_world(await database("ingest"), tmp_path, callback_gap=0) as world:
+        run = await world.accepted()
+        for name in ("msg_1", "msg_2", "msg_2"):
+            callback = Callback(world, run)
+            callback.id = name
+            assert await callback.send() == 200
+        assert len(await hints(world)) == 2
+
+
+async def test_the_body_of_an_address_that_is_not_ours_is_not_read(world: World) -> None:
+    read = []
+
+    async def body() -> AsyncIterator[bytes]:
+        read.append(True)
+        yield b"x"
+
+    answer = await world.http.post("/v1/callbacks/replicate/nonsense", content=body())
+    assert (answer.status_code, read) == (404, [])
 
 
 async def test_callbacks_that_mean_nothing(world: World) -> None:
     run = await world.accepted()
     unknown = Callback(world, new_id())
-    assert await unknown.send() == 404
+    assert [await unknown.send(), await unknown.send()] == [404, 404], "what was not passed on is not taken as known"
     broken = Callback(world, run)
     broken.body = "[]"
     assert await broken.send() == 400

@@ -35,6 +35,10 @@ class IngestSettings(ServiceSettings):
     json_bytes_max: int = Field(default=65_536, ge=1024)
     callback_bytes_max: int = Field(default=10_000_000, ge=1024)
     """The provider's success callbacks are large; it gives up on smaller limits."""
+    callback_gap: float = Field(default=10, ge=0)
+    """Callbacks about the same training within this time make one hint: whoever hears it asks the provider anyway."""
+    callbacks_max: int = Field(default=16, ge=1)
+    """Callbacks read at once in one process; each holds up to `callback_bytes_max`. The next one waits."""
     request_timeout: float = Field(default=30, gt=0)
     """Until a request that is no stream is answered with 503."""
     upload_idle: float = Field(default=30, gt=0)
@@ -91,6 +95,8 @@ class IngestSettings(ServiceSettings):
             upload_bytes_max=self.upload_bytes_max,
             json_bytes_max=self.json_bytes_max,
             callback_bytes_max=self.callback_bytes_max,
+            callback_gap=timedelta(seconds=self.callback_gap),
+            callbacks_max=self.callbacks_max,
             request_timeout=timedelta(seconds=self.request_timeout),
             upload_idle=timedelta(seconds=self.upload_idle),
             originals_kept=timedelta(hours=self.originals_hours),

@@ -48,6 +48,8 @@ class Limits:
     upload_bytes_max: int = 1_100_000_000
     json_bytes_max: int = 65_536
     callback_bytes_max: int = 10_000_000
+    callback_gap: timedelta = timedelta(seconds=10)
+    callbacks_max: int = 16
     request_timeout: timedelta = timedelta(seconds=30)
     upload_idle: timedelta = timedelta(seconds=30)
     draft_life: timedelta = timedelta(days=7)

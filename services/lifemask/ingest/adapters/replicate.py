@@ -15,6 +15,8 @@ _LOG: Final = structlog.get_logger(__name__)
 PATH: Final = "/v1/webhooks/default/secret"
 _PAUSE: Final = 60.0
 """Seconds between two questions, so that forged callbacks cannot make us ask all the time."""
+_PAUSE_OF_SILENCE: Final = 5.0
+"""Seconds after a question that was not answered; so long callbacks cannot be checked."""
 
 
 class _Answer(BaseModel):
@@ -28,6 +30,7 @@ class ReplicateSecrets:
         self._http = http
         self._key: bytes | None = None
         self._asked_at: float | None = None
+        self._silent = False
         self._asking = asyncio.Lock()
 
     async def current(self) -> bytes:
@@ -45,10 +48,13 @@ class ReplicateSecrets:
     async def _ask(self) -> None:
         async with self._asking:
             now = time.monotonic()
-            if self._asked_at is not None and now - self._asked_at < _PAUSE and self._key is not None:
+            if self._asked_at is not None and now - self._asked_at < (_PAUSE_OF_SILENCE if self._silent else _PAUSE):
+                if self._silent:
+                    raise SecretUnavailable
                 return
+            self._asked_at, self._silent = now, True
             self._key = await self._fetch()
-            self._asked_at = now
+            self._silent = False
 
     async def _fetch(self) -> bytes:
         try:

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
+from lifemask.ingest.acts.callbacks import Recent
 from lifemask.ingest.acts.office import Limits, Office
 from lifemask.ingest.http import callbacks, events, guidance, handling, objects, photos, runs, uploads, users
 from lifemask.ingest.http.guard import CallersTrace, SecurityHeaders, TimeLimit
@@ -37,6 +38,8 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
     app.state.office = office
     app.state.uploads = Places(limits.uploads_max)
     app.state.streams = Places(limits.streams_max)
+    app.state.callbacks = asyncio.Semaphore(limits.callbacks_max)
+    app.state.recent_hints = Recent()
     app.state.archives = asyncio.Semaphore(limits.archives_max)
     for module in (runs, photos, uploads, events, users, objects, callbacks, guidance):
         app.include_router(module.router)

@@ -69,6 +69,8 @@ async def hear_callback(
     attempt = find_attempt(await attempts.of_run(event.user_id, event.run_id), event.attempt)
     if attempt is None:
         return []
+    if (attempt.is_over or attempt.is_watched) and event.training in {each.id for each in attempt.trainings}:
+        return late(attempt, event.training)
     try:
         training = await trainings.get(event.training)
     except Retryable:
