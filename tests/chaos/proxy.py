@@ -65,6 +65,7 @@ class Proxy:
         self.port = 0
         self.ports = ports
         self._losing: Match | None = None
+        self._silencing: Match | None = None
         self._loop = loop
         self._server: asyncio.Server | None = None
         self._open: set[_Connection] = set()
@@ -81,17 +82,29 @@ class Proxy:
         """The next request that matches arrives, is answered, and its answer never comes: a reset instead."""
         self._losing = match
 
-    def takes_reply_of(self, request: bytes) -> bool:
-        """Whether the answer to these bytes is to be lost; once."""
-        if self._losing is None or not self._losing(request):
+    def silence(self, match: Match) -> None:
+        """The next connection with a request that matches falls silent, that request included; others speak on."""
+        self._silencing = match
+
+    def silences(self, request: bytes) -> bool:
+        """Whether the connection that brings these bytes is the one; once."""
+        if self._silencing is None or not self._silencing(request):
             return False
-        self._losing = None
+        self._silencing = None
+        self.hits["silent"] += 1
         return True
+
+    def loses_reply_of(self, request: bytes) -> Match | None:
+        """What these bytes match when their answer is to be lost; once."""
+        if self._losing is None or not self._losing(request):
+            return None
+        found, self._losing = self._losing, None
+        return found
 
     def mend(self) -> None:
         """No fault any more; the port is open. Connections that fell silent stay so."""
         self.both(NONE)
-        self._losing = None
+        self._losing = self._silencing = None
         self.open()
 
     def close(self) -> None:
@@ -147,7 +160,7 @@ class _Connection:
     near: _Pipe
     far: _Pipe
     silent: bool = False
-    losing: bool = False
+    losing: Match | None = None
     _tail: bytes = field(default=b"", repr=False)
 
     async def run(self) -> None:
@@ -160,6 +173,8 @@ class _Connection:
             await asyncio.gather(*pumps, return_exceptions=True)
             for pipe in (self.near, self.far):
                 pipe.writer.close()
+            if self.losing:  # the client went away before the answer came
+                self.proxy.lose_reply(self.losing)
 
     def reset(self) -> None:
         for pipe in (self.near, self.far):
@@ -168,8 +183,8 @@ class _Connection:
     async def _requests(self) -> None:
         while data := await self.near.reader.read(_PIECE):
             seen, self._tail = self._tail + data, data[-_TAIL:]
-            if self.proxy.takes_reply_of(seen):
-                self.losing = True
+            self.silent = self.silent or self.proxy.silences(seen)
+            self.losing = self.losing or self.proxy.loses_reply_of(seen)
             if not await self._pass(data, self.proxy.requests, self.far.writer):
                 return
 
@@ -177,6 +192,7 @@ class _Connection:
         read = self._frame if self.proxy.ports else self.far.reader.read
         while data := await read(_PIECE):
             if self.losing:
+                self.losing = None
                 self.proxy.hits["lost"] += 1
                 self.reset()
                 return

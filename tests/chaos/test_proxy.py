@@ -117,6 +117,17 @@ def test_a_silent_connection_stays_silent_and_new_ones_speak(proxy: Proxy, got: 
     assert proxy.hits["silent"] == 1
 
 
+def test_one_connection_falls_silent(proxy: Proxy, got: list[bytes]) -> None:
+    proxy.silence(holds(b"lock"))
+    with dial(proxy) as connection, dial(proxy) as other:
+        assert ask(other, b"look") == b"look"
+        connection.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            ask(connection, b"lock")
+        assert ask(other, b"lock") == b"lock"
+    assert got == [b"look", b"lock"]
+
+
 def test_a_lost_reply_is_that_of_the_request_that_matches_once(proxy: Proxy, got: list[bytes]) -> None:
     proxy.lose_reply(holds(b"pay"))
     with dial(proxy) as connection:

@@ -26,7 +26,10 @@ _LEADER_POLL = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Publishes one service's outbox. `dsn`: a connection of its own holds the lock, so that losing it is noticed."""
+    """Publishes one service's outbox. `dsn`: a connection of its own holds the lock, so that losing it is noticed.
+
+    `patience`: seconds after which a silent database counts as lost; nobody else would notice it on this connection.
+    """
 
     dsn: str
     schema: str
@@ -34,10 +37,13 @@ class Relay:
     broker_id: str
     signals: Signals
     poll: float
+    patience: float
 
     async def run(self) -> None:
         """Leads and publishes until cancelled. Ends with an exception when the connection or the broker is lost."""
-        connection = await asyncpg.connect(self.dsn, server_settings=session(self.schema))
+        connection = await asyncpg.connect(
+            self.dsn, server_settings=session(self.schema), timeout=self.patience, command_timeout=self.patience
+        )
         try:
             await self._lead(connection)
             await self._refill(connection)

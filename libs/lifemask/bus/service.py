@@ -52,6 +52,7 @@ async def open_bus(service: str, stage: Stage, settings: ServiceSettings) -> Asy
         min_size=1,
         max_size=settings.pool,
         server_settings=session(schema),
+        timeout=settings.watchdog,
         command_timeout=settings.watchdog,
         reset=_keep_session,
     ) as pool:
@@ -218,6 +219,7 @@ class Service:
             settings.broker_id,
             bus.signals,
             settings.poll,
+            settings.watchdog,
         )
         self.consumer: Consumer | None = None
 
