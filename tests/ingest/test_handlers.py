@@ -1,7 +1,7 @@
 """Each handler on its own: one message in, what came out."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -79,6 +79,16 @@ class PapersAway:
         raise Retryable(FailureCode.STORE_UNAVAILABLE)
 
 
+class InMemoryOriginals:
+    """Holds what an upload that was cut off left beside the photos."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] | None = None
+
+    async def keep_only(self, user_id: str, run_id: str, photo_ids: Collection[str]) -> None:
+        self.kept = list(photo_ids)
+
+
 @dataclass
 class InMemoryLeftovers:
     """So many objects in each group; `denied` names a group that cannot be deleted."""
@@ -112,6 +122,7 @@ async def ports(message: Any, run: Run | None, **changes: Any) -> list[Outcome]:
     given: dict[str, Any] = {
         "runs": InMemoryRuns(run),
         "custody": InMemoryCustody(),
+        "originals": InMemoryOriginals(),
         "papers": InMemoryPapers(),
         "leftovers": InMemoryLeftovers(),
         "spans": InMemorySpans(),

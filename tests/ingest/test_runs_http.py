@@ -188,6 +188,8 @@ async def test_too_few_photos_tell_how_many_more_and_why(world: World) -> None:
 
 async def test_submit_seals_the_set_and_passes_the_run_on(world: World) -> None:
     run, photos = await world.filled(12)
+    cut_off = world.folder / f"users/acme.u1/runs/{run}/original/{new_id()}"
+    cut_off.write_bytes(photo(12))  # by a process that ended before its row was stored
     first = await world.http.post(f"{RUNS}/{run}/submit")
     again = await world.http.post(f"{RUNS}/{run}/submit")
     assert (first.status_code, first.json()["status"]) == (202, "accepted")
@@ -201,6 +203,7 @@ async def test_submit_seals_the_set_and_passes_the_run_on(world: World) -> None:
     assert hashlib.sha256(statement).hexdigest() == accepted.statement
     manifest = json.loads((base / "custody/1-upload-1.manifest.json").read_text())
     assert [each["id"] for each in manifest["photos"]] == photos
+    assert sorted(path.name for path in cut_off.parent.iterdir()) == sorted(photos)
     assert manifest["photos"][0]["sha256"] == hashlib.sha256(photo(0)).hexdigest()
     assert manifest["request"] == hashlib.sha256((base / "request.json").read_bytes()).hexdigest()
     await world.echo()

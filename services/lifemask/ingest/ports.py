@@ -4,7 +4,7 @@ Whatever asks the object store raises the bus's own exceptions: Retryable when i
 refuses us. Sizes are bytes, times carry a zone.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -60,6 +60,9 @@ class Runs(Protocol):
     async def is_active(self, user_id: str) -> bool:
         """Whether a submitted run of the user is not over yet."""
 
+    async def open_runs(self, user_id: str) -> int:
+        """How many runs of the user have not ended, drafts included."""
+
     async def open_slots(self, user_id: str, run_id: str) -> Sequence[Slot]:
         """Targets of a draft whose files were not taken over yet; of any other run none."""
 
@@ -98,6 +101,9 @@ class Originals(Protocol):
 
     async def remove(self, user_id: str, run_id: str, photo_id: str) -> None:
         """Deletes a photo; one that is not there is fine."""
+
+    async def keep_only(self, user_id: str, run_id: str, photo_ids: Collection[str]) -> None:
+        """Deletes what a process that ended in the middle of an upload left in the run's folder."""
 
 
 class IncomingMissing(LookupError):

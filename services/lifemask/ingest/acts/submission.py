@@ -56,6 +56,6 @@ async def _seal(office: Office, run: Run) -> None:
     if run.facts.slots or run.by_event:
         return
     photos = await office.runs.photos(run.user_id, run.id)
-    sealed = await try_to_seal(run, photos, papers=office.papers, custody=office.custody)
+    sealed = await try_to_seal(run, photos, originals=office.originals, papers=office.papers, custody=office.custody)
     if isinstance(sealed, RunAccepted):  # a broken custody is the reminder's to tell, with a signed refusal
         await office.desk.commit(run.user_id, [sealed], cause=f"{run.id}:sealed", run_id=run.id)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
@@ -35,6 +35,13 @@ class StoredOriginals:
 
     async def remove(self, user_id: str, run_id: str, photo_id: str) -> None:
         await self._objects.delete(keys.original(user_id, run_id, photo_id))
+
+    async def keep_only(self, user_id: str, run_id: str, photo_ids: Collection[str]) -> None:
+        kept = {keys.original(user_id, run_id, photo_id) for photo_id in photo_ids}
+        found = [info.key async for info in self._objects.list(f"{keys.run_prefix(user_id, run_id)}original/")]
+        for key in found:
+            if key not in kept:
+                await self._objects.delete(key)
 
 
 class StoredIncoming:

@@ -11,7 +11,7 @@ from lifemask.bus.outcomes import Later, Misconfigured, Outcome, Retryable
 from lifemask.contracts import Failure, FailureCode, RunAccepted, RunCanceled, RunFailed, Stage
 from lifemask.ingest.domain.photos import Photo
 from lifemask.ingest.domain.runs import Run, door_of, plan_sealing
-from lifemask.ingest.ports import Custody, Papers, Runs
+from lifemask.ingest.ports import Custody, Originals, Papers, Runs
 from lifemask.ingest.reminders import ExpireDraft, GiveUp, SealUpload
 
 _LOG: Final = structlog.get_logger(__name__)
@@ -20,29 +20,38 @@ SEAL_AGAIN: Final = timedelta(seconds=30)
 """The store is away: long enough not to press it, short against the hour after which the run has failed."""
 
 
-async def accept_run(reminder: SealUpload, *, runs: Runs, papers: Papers, custody: Custody) -> Sequence[Outcome]:
+async def accept_run(
+    reminder: SealUpload, *, runs: Runs, originals: Originals, papers: Papers, custody: Custody
+) -> Sequence[Outcome]:
     """Finishes a submission that the call itself could not finish; asks again until `give_up`."""
     run = await runs.run(reminder.user_id, reminder.run_id)
     if run is None or run.submitted_at is None or run.by_event or run.facts.slots:
         return []
-    sealed = await try_to_seal(run, await runs.photos(run.user_id, run.id), papers=papers, custody=custody)
+    photos = await runs.photos(run.user_id, run.id)
+    sealed = await try_to_seal(run, photos, originals=originals, papers=papers, custody=custody)
     return [sealed or Later(reminder, SEAL_AGAIN)]
 
 
 async def try_to_seal(
-    run: Run, photos: Sequence[Photo], *, papers: Papers, custody: Custody
+    run: Run, photos: Sequence[Photo], *, originals: Originals, papers: Papers, custody: Custody
 ) -> RunAccepted | RunFailed | None:
     """None when the store is away or refuses us: one run waits, and the view of all others goes on."""
     try:
-        return await seal(run, photos, papers=papers, custody=custody)
+        return await seal(run, photos, originals=originals, papers=papers, custody=custody)
     except (Retryable, Misconfigured) as problem:
         _LOG.warning("sealing_postponed", run=run.id, code=problem.code.value)
         return None
 
 
-async def seal(run: Run, photos: Sequence[Photo], *, papers: Papers, custody: Custody) -> RunAccepted | RunFailed:
-    """Writes the request and the upload statement of a submitted run; a second time writes the same bytes."""
+async def seal(
+    run: Run, photos: Sequence[Photo], *, originals: Originals, papers: Papers, custody: Custody
+) -> RunAccepted | RunFailed:
+    """Writes the request and the upload statement of a submitted run; a second time writes the same bytes.
+
+    The set is closed, so that an original without a row is one of an upload that was cut off.
+    """
     at = run.submitted_at or run.created_at
+    await originals.keep_only(run.user_id, run.id, [photo.id for photo in photos])
     await papers.keep_request(run.user_id, run.id, run.request)
     digest = hashlib.sha256(run.request.encode()).hexdigest()
     sealed = await custody.seal_upload(plan_sealing(run, photos, digest, at))

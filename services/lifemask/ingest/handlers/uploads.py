@@ -75,7 +75,9 @@ async def take_over(
     await turn.check()
     photos = await runs.photos(run.user_id, run.id)
     if reminder.taken >= len(run.objects):
-        return await _conclude(run, photos, reminder, papers=papers, custody=custody, minimum=limits.photos_min)
+        return await _conclude(
+            run, photos, reminder, originals=originals, papers=papers, custody=custody, minimum=limits.photos_min
+        )
     receiver = Receiver(originals, custody, limits.photo_bytes_min, limits.photo_bytes_max)
     try:
         unfit = await _unfit(run, incoming, limits) if reminder.taken == 0 else None
@@ -90,12 +92,19 @@ async def take_over(
 
 
 async def _conclude(
-    run: Run, photos: Sequence[Photo], reminder: TakeUpload, *, papers: Papers, custody: Custody, minimum: int
+    run: Run,
+    photos: Sequence[Photo],
+    reminder: TakeUpload,
+    *,
+    originals: Originals,
+    papers: Papers,
+    custody: Custody,
+    minimum: int,
 ) -> Sequence[Outcome]:
     """Files that came twice count once, so only now it is known how many photos there are."""
     if len(photos) < minimum:
         return _ended(too_few(run.user_id, run.id, len(photos), minimum, len(run.objects)))
-    sealed = await try_to_seal(run, photos, papers=papers, custody=custody)
+    sealed = await try_to_seal(run, photos, originals=originals, papers=papers, custody=custody)
     if sealed is None:
         return [Later(reminder, SEAL_AGAIN)]
     return [sealed, _clear_incoming(sealed)]
