@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Where it is set, each of the many processes that a system starts would compile all its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test check fmt schemas lock bench kafka s3 test-real test-attacks clean
@@ -17,7 +19,7 @@ $(READY): requirements.lock
 	@if command -v uv >/dev/null; then \
 	  echo "Building .venv with uv"; \
 	  uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv && \
-	  VIRTUAL_ENV=.venv uv pip sync --quiet --require-hashes requirements.lock && \
+	  VIRTUAL_ENV=.venv uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock && \
 	  VIRTUAL_ENV=.venv uv pip install --quiet --no-deps --no-build-isolation -e contracts -e .; \
 	else \
 	  echo "Building .venv (the first time takes a minute or two)"; \
