@@ -132,14 +132,6 @@ async def test_a_fact_that_comes_twice_changes_nothing(world: World) -> None:
     assert await world.rows("select seq from change") == changes
 
 
-async def test_streams_at_once_are_bounded(world: World) -> None:
-    run = await world.draft()
-    world.service.app.state.streams.__init__(0)
-    answer = await world.http.get(f"{RUNS}/{run}/events")
-    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_requests")
-    assert answer.headers["retry-after"] == "2"
-
-
 async def test_the_stream_tells_that_a_model_was_withdrawn(world: World) -> None:
     run = await finished(world)
     before = read((await world.http.get(f"{RUNS}/{run}/events")).text)

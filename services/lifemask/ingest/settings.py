@@ -39,6 +39,12 @@ class IngestSettings(ServiceSettings):
     """Callbacks about the same training within this time make one hint: whoever hears it asks the provider anyway."""
     callbacks_max: int = Field(default=16, ge=1)
     """Callbacks read at once in one process; each holds up to `callback_bytes_max`. The next one waits."""
+    app_rate: float = Field(default=500, gt=0)
+    """Requests a second that one app may send to one process in the long run; four times as many at once."""
+    user_rate: float = Field(default=50, gt=0)
+    """Likewise about one of its users."""
+    open_runs: int = Field(default=50, ge=1)
+    """Runs of one user that have not ended, drafts included; the next one is refused until one of them ends."""
     request_timeout: float = Field(default=30, gt=0)
     """Until a request that is no stream is answered with 503."""
     upload_idle: float = Field(default=30, gt=0)
@@ -66,8 +72,14 @@ class IngestSettings(ServiceSettings):
     """Silence after which a live stream writes a comment."""
     streams_max: int = Field(default=500, ge=1)
     """Live streams at once in one process."""
+    user_streams: int = Field(default=50, ge=1)
+    """Those of one user among them."""
     uploads_max: int = Field(default=64, ge=1)
     """Upload requests at once in one process; each holds about 3 MB."""
+    user_uploads: int = Field(default=8, ge=1)
+    """Those of one user among them."""
+    upload_rate: float = Field(default=10_000, gt=0)
+    """Bytes a second that a sender must keep up in the long run, so that none holds a place with a drip."""
 
     takeover_at_once: int = Field(default=4, ge=1, le=64)
     """Objects of one announced upload under way at once."""
@@ -107,8 +119,14 @@ class IngestSettings(ServiceSettings):
             link_life=timedelta(minutes=self.link_minutes),
             stream_poll=timedelta(seconds=self.stream_poll),
             stream_heartbeat=timedelta(seconds=self.stream_heartbeat),
+            app_rate=self.app_rate,
+            user_rate=self.user_rate,
+            open_runs=self.open_runs,
             streams_max=self.streams_max,
+            user_streams=self.user_streams,
             uploads_max=self.uploads_max,
+            user_uploads=self.user_uploads,
+            upload_rate=self.upload_rate,
             fetch_at_once=self.fetch_at_once,
             takeover_at_once=self.takeover_at_once,
             archives_max=self.archives_max,

@@ -5,7 +5,7 @@ import hashlib
 from lifemask.bus.outcomes import Keep, Later
 from lifemask.contracts import PhotoRemoved, RunCanceled, RunCancelRequested, RunRequest, Stage, new_id
 from lifemask.ingest.acts.office import Office
-from lifemask.ingest.acts.refusals import AlreadyOver, DraftClosed, KeyConflict, NotFound
+from lifemask.ingest.acts.refusals import AlreadyOver, DraftClosed, KeyConflict, NotFound, TooManyOpen
 from lifemask.ingest.domain.rows import KeyTaken, NewRun, NotADraft, PhotoUnknown, RemovedPhoto, RunUnknown, Seen
 from lifemask.ingest.domain.runs import Counts, Run
 from lifemask.ingest.domain.status import Status, status_of
@@ -20,11 +20,15 @@ async def load(office: Office, user_id: str, run_id: str) -> tuple[Run, Counts]:
 
 
 async def create_draft(office: Office, user_id: str, wish: RunRequest, key: str | None) -> tuple[str, bool]:
-    """The draft's id, and whether it is new. Raises KeyConflict when the key named another request."""
+    """The draft's id, and whether it is new.
+
+    Raises KeyConflict when the key named another request, TooManyOpen when the user has too many runs under way.
+    """
     request = wish.model_dump_json()
     digest = hashlib.sha256(request.encode()).hexdigest()
     if key is not None and (known := await office.runs.keyed(user_id, key)) is not None:
         return _same_request(*known, digest), False
+    await require_room(office, user_id)
     run_id = new_id()
     row = NewRun(user_id, run_id, request, digest, key)
     expiry = Later(ExpireDraft(user_id=user_id, run_id=run_id), office.limits.draft_life, control=True)
@@ -33,6 +37,12 @@ async def create_draft(office: Office, user_id: str, wish: RunRequest, key: str 
     except KeyTaken as taken:
         return _same_request(taken.run_id, taken.digest, digest), False
     return run_id, True
+
+
+async def require_room(office: Office, user_id: str) -> None:
+    """Raises TooManyOpen; of calls at the same moment a few more may get through."""
+    if await office.runs.open_runs(user_id) >= office.limits.open_runs:
+        raise TooManyOpen(office.limits.open_runs)
 
 
 def _same_request(run_id: str, known: str, digest: str) -> str:

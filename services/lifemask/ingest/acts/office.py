@@ -60,8 +60,14 @@ class Limits:
     target_life: timedelta = timedelta(minutes=15)
     stream_poll: timedelta = timedelta(milliseconds=250)
     stream_heartbeat: timedelta = timedelta(seconds=15)
+    app_rate: float = 500
+    user_rate: float = 50
+    open_runs: int = 50
     streams_max: int = 500
+    user_streams: int = 50
     uploads_max: int = 64
+    user_uploads: int = 8
+    upload_rate: float = 10_000
     takeover_at_once: int = 4
     fetch_at_once: int = 4
     archives_max: int = 64

@@ -59,6 +59,14 @@ class WrongSizes(Refusal):
         self.most = most
 
 
+class TooManyOpen(Refusal):
+    """The user has as many runs that have not ended as may be."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+
+
 class StillComing(Refusal):
     """Photos of the earlier run are still being taken over."""
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from lifemask.bus.outcomes import Keep, Later, Outcome
 from lifemask.contracts import new_id
-from lifemask.ingest.acts.drafts import load
+from lifemask.ingest.acts.drafts import load, require_room
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.acts.refusals import NotRestartable, PhotosGone
 from lifemask.ingest.domain.restarting import Hindrance, hindrance, new_ids, submits_itself
@@ -20,13 +20,14 @@ async def restart(office: Office, user_id: str, run_id: str, *, submit: bool | N
     """The new run's id, and whether it is new: a run is started again once, whoever asks how often.
 
     `submit`: whether the new run is submitted by itself; None decides by how the run ended. The originals are copied
-    afterwards, in the user's lane. Raises NotFound, NotRestartable, PhotosGone.
+    afterwards, in the user's lane. Raises NotFound, NotRestartable, TooManyOpen, PhotosGone.
     """
     run, _ = await load(office, user_id, run_id)
     if run.restarted_as is not None:
         return run.restarted_as, False
     if (why := hindrance(run)) is not None:
         raise NotRestartable(run_id, why)
+    await require_room(office, user_id)
     new = new_id()
     row = await _row(office, run, new, submit=submit)
     outcomes: list[Outcome] = [

@@ -92,6 +92,10 @@ class PostgresRuns:
                 )
             )
 
+    async def open_runs(self, user_id: str) -> int:
+        async with self._rows.reading(user_id) as connection:
+            return int(await connection.fetchval("select count(*) from run where user_id = $1 and not over", user_id))
+
     async def open_slots(self, user_id: str, run_id: str) -> Sequence[Slot]:
         async with self._rows.reading(user_id) as connection:
             records = await connection.fetch(

@@ -1,6 +1,7 @@
 """The API as one ASGI app. Without an office it can only describe itself."""
 
 import asyncio
+import time
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -12,6 +13,7 @@ from lifemask.ingest.acts.office import Limits, Office
 from lifemask.ingest.http import callbacks, events, guidance, handling, objects, photos, runs, uploads, users
 from lifemask.ingest.http.guard import CallersTrace, SecurityHeaders, TimeLimit
 from lifemask.ingest.http.places import Places
+from lifemask.ingest.http.rates import Rates
 
 VERSION: Final = "1.0.0"
 _OF_TARGETS: Final = ("If-None-Match", "x-amz-checksum-sha256")
@@ -36,8 +38,10 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
         generate_unique_id_function=lambda route: f"{route.tags[0]}_{route.name}",
     )
     app.state.office = office
-    app.state.uploads = Places(limits.uploads_max)
-    app.state.streams = Places(limits.streams_max)
+    app.state.app_rates = Rates(limits.app_rate, time.monotonic)
+    app.state.user_rates = Rates(limits.user_rate, time.monotonic)
+    app.state.uploads = Places(limits.uploads_max, limits.user_uploads)
+    app.state.streams = Places(limits.streams_max, limits.user_streams)
     app.state.callbacks = asyncio.Semaphore(limits.callbacks_max)
     app.state.recent_hints = Recent()
     app.state.archives = asyncio.Semaphore(limits.archives_max)

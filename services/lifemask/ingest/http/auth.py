@@ -1,6 +1,6 @@
 """Who calls: an app, by its key. An app can only ever name its own users, so what is not its own is not found.
 
-The one place that every authenticated request passes, and where it can be counted against a limit.
+The one place that every authenticated request passes, and where it is counted against a limit.
 """
 
 from typing import Annotated, Any, Final, cast
@@ -11,6 +11,7 @@ from lifemask.contracts import user_id
 from lifemask.contracts.ids import NAME_PATTERN, UUID7_PATTERN
 from lifemask.ingest.acts.office import Office
 from lifemask.ingest.http.problems import ProblemDocument, unauthorized
+from lifemask.ingest.http.rates import Rates
 
 _KEY_MAX: Final = 512
 _SCHEME: Final = "bearer"
@@ -22,22 +23,27 @@ def office_of(request: Request) -> Office:
 
 
 def caller(request: Request) -> str:
-    """The calling app's name. Answers 401 without a key that we know."""
+    """The calling app's name. Answers 401 without a key that we know, and 429 when it asks too often."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     key = key.strip()
     if scheme.lower() != _SCHEME or not key or len(key) > _KEY_MAX:
         raise unauthorized()
     if (app := office_of(request).apps.named_by(key)) is None:
         raise unauthorized()
+    rates: Rates = request.app.state.app_rates
+    rates.count(app)
     return app
 
 
 def owner(
+    request: Request,
     app: Annotated[str, Depends(caller)],
     user: Annotated[str, Path(pattern=NAME_PATTERN, description="The app's own id for its user, no e-mail address.")],
 ) -> str:
-    """The user id on the bus: the calling app's own user."""
-    return user_id(app, user)
+    """The user id on the bus: the calling app's own user. Answers 429 when too much is asked about one user."""
+    rates: Rates = request.app.state.user_rates
+    rates.count(found := user_id(app, user))
+    return found
 
 
 TheOffice = Annotated[Office, Depends(office_of)]

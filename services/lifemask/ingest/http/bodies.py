@@ -1,6 +1,7 @@
 """Request bodies: bounded in size and in time, checked against a model without repeating what was sent."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -20,12 +21,17 @@ def declared_length(request: Request) -> int | None:
     return int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 19 else None
 
 
-async def chunks(request: Request, limit: int, idle: float) -> AsyncIterator[bytes]:
-    """The body as it comes. Answers 413 above `limit` bytes and 408 when nothing comes for `idle` seconds."""
+async def chunks(request: Request, limit: int, idle: float, rate: float = 0) -> AsyncIterator[bytes]:
+    """The body as it comes.
+
+    Answers 413 above `limit` bytes, and 408 when nothing comes for `idle` seconds or, in the long run, less than `rate`
+    bytes a second. Only the time counts for which the sender is waited for.
+    """
     if (declared_length(request) or 0) > limit:
         raise body_too_large(limit)
-    source, total = request.stream(), 0
+    source, total, waited = request.stream(), 0, 0.0
     while True:
+        began = time.monotonic()
         try:
             chunk = await asyncio.wait_for(anext(source, None), idle)
         except TimeoutError:
@@ -33,8 +39,11 @@ async def chunks(request: Request, limit: int, idle: float) -> AsyncIterator[byt
         if chunk is None:
             return
         total += len(chunk)
+        waited += time.monotonic() - began
         if total > limit:
             raise body_too_large(limit)
+        if rate and waited > idle + total / rate:
+            raise _too_slow(idle)
         yield chunk
 
 
@@ -85,7 +94,7 @@ def _too_slow(idle: float) -> Problem:
     return Problem(
         HTTPStatus.REQUEST_TIMEOUT,
         "request_timeout",
-        f"Nothing of the request body came for {idle:.0f} seconds.",
+        f"Nothing of the request body came for {idle:.0f} seconds, or too little all the time.",
         "Send the request again.",
         headers={"Connection": "close"},
     )

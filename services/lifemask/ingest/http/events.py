@@ -1,13 +1,14 @@
 """Route of a run's live stream."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from lifemask.ingest.acts.drafts import load
-from lifemask.ingest.acts.office import Office
 from lifemask.ingest.http import sse
 from lifemask.ingest.http.auth import SECURED, Owner, RunPath, TheOffice, answers
 from lifemask.ingest.http.places import Places
@@ -46,13 +47,19 @@ async def stream(
     if known.is_over and not any(c.terminal for c in await office.runs.changes(owner, run, after, known.seq + 1)):
         return Response(status_code=204)
     places: Places = request.app.state.streams
-    places.take()
-    return StreamingResponse(_placed(places, office, owner, run, after), media_type=sse.MEDIA_TYPE)
+    places.take(owner)
+    return _Live(sse.follow(office, owner, run, after), places, owner)
 
 
-async def _placed(places: Places, office: Office, owner: str, run: str, after: int) -> AsyncIterator[bytes]:
-    try:
-        async for event in sse.follow(office, owner, run, after):
-            yield event
-    finally:
-        places.leave()
+class _Live(StreamingResponse):
+    """A stream that gives its place back however it ends."""
+
+    def __init__(self, content: AsyncIterator[bytes], places: Places, owner: str) -> None:
+        super().__init__(content, media_type=sse.MEDIA_TYPE)
+        self._leave = partial(places.leave, owner)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._leave()

@@ -59,9 +59,10 @@ async def put(request: Request, office: TheOffice, token: str) -> Response:
     if wrong := sorted(name for name, value in promised.headers.items() if request.headers.get(name) != value):
         raise _not_agreed(wrong)
     places: Places = request.app.state.uploads
-    with places.one():
+    limits = office.limits
+    with places.one(".".join(promised.key.split("/")[1:3])):  # incoming/{app}/{user}/…
         try:
-            body = chunks(request, promised.bytes, office.limits.upload_idle.total_seconds())
+            body = chunks(request, promised.bytes, limits.upload_idle.total_seconds(), limits.upload_rate)
             await office.targets.take(promised, body)
         except (NotAsAnnounced, ClientDisconnect):
             raise _other_bytes() from None

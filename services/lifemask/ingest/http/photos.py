@@ -79,7 +79,7 @@ async def add(request: Request, office: TheOffice, owner: Owner, run: RunPath) -
     boundary = b"" if by_url else _boundary(request)
     if not (await load(office, owner, run))[0].is_draft:
         raise DraftClosed(run)
-    with _places(request).one():
+    with _places(request).one(owner):
         if by_url:
             results = await _fetch(request, office, owner, run)
         else:
@@ -90,7 +90,7 @@ async def add(request: Request, office: TheOffice, owner: Owner, run: RunPath) -
     return UploadAnswer(results=tuple(results), counts=numbers)
 
 
-@router.get("", openapi_extra=SECURED, responses=answers(401, 404, 422))
+@router.get("", openapi_extra=SECURED, responses=answers(401, 404, 422, 429))
 async def listed(office: TheOffice, owner: Owner, run: RunPath) -> PhotoPage:
     """Each photo with its verdict; what has arrived at a target becomes a photo now."""
     await load(office, owner, run)
@@ -98,7 +98,7 @@ async def listed(office: TheOffice, owner: Owner, run: RunPath) -> PhotoPage:
     return PhotoPage(photos=tuple(await shown_photos(office, owner, run)))
 
 
-@router.delete("/{photo}", status_code=204, openapi_extra=SECURED, responses=answers(401, 404, 409, 422))
+@router.delete("/{photo}", status_code=204, openapi_extra=SECURED, responses=answers(401, 404, 409, 422, 429))
 async def take_out(
     office: TheOffice, owner: Owner, run: RunPath, photo: Annotated[str, Path(pattern=UUID7_PATTERN)]
 ) -> None:
@@ -119,7 +119,7 @@ async def _fetch(request: Request, office: Office, owner: str, run: str) -> list
 async def _receive(request: Request, office: Office, owner: str, run: str, boundary: bytes) -> list[PhotoResult]:
     """The files that came whole before an interruption are photos of the run; of the others nothing stays."""
     limits = office.limits
-    body = chunks(request, limits.upload_bytes_max, limits.upload_idle.total_seconds())
+    body = chunks(request, limits.upload_bytes_max, limits.upload_idle.total_seconds(), limits.upload_rate)
     results: list[PhotoResult] = []
     try:
         async for name, content in _files(body, boundary):

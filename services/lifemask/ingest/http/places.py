@@ -1,5 +1,6 @@
-"""A bound on how many long requests of one kind a process serves at once."""
+"""A bound on how many long requests of one kind a process serves at once, and how many of them for one user."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -8,14 +9,16 @@ from lifemask.ingest.http.problems import Problem
 
 
 class Places:
-    """So many at once; the next one is told to come again."""
+    """So many at once, `each` of them for one user; the next one is told to come again."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, each: int) -> None:
         self._free = limit
+        self._each = each
+        self._taken: Counter[str] = Counter()
 
-    def take(self) -> None:
+    def take(self, owner: str) -> None:
         """Takes a place, to be given back with `leave`. Answers 429 when there is none."""
-        if self._free <= 0:
+        if self._free <= 0 or self._taken[owner] >= self._each:
             raise Problem(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 "too_many_requests",
@@ -24,16 +27,20 @@ class Places:
                 headers={"Retry-After": "2"},
             )
         self._free -= 1
+        self._taken[owner] += 1
 
-    def leave(self) -> None:
+    def leave(self, owner: str) -> None:
         """Gives a place back."""
         self._free += 1
+        self._taken[owner] -= 1
+        if not self._taken[owner]:
+            del self._taken[owner]
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def one(self, owner: str) -> Iterator[None]:
         """A place for the time of the block."""
-        self.take()
+        self.take(owner)
         try:
             yield
         finally:
-            self.leave()
+            self.leave(owner)

@@ -9,6 +9,8 @@ from lifemask.ingest.domain.restarting import Hindrance
 from lifemask.ingest.domain.status import Status
 from lifemask.ingest.http.problems import RETRY_AFTER, Problem, not_found
 
+_UNTIL_ONE_ENDS: Final = "60"
+"""Seconds; a run takes many minutes."""
 _Words = tuple[HTTPStatus, str, str, str]
 """Status, code, what happened, the next step."""
 
@@ -90,6 +92,8 @@ def of_refusal(refusal: refusals.Refusal) -> Problem:
             return Problem(HTTPStatus.CONFLICT, why.value, *_HINDRANCES[why], run_id=refusal.run_id)
         case refusals.Withdrawn():
             return _withdrawn(refusal)
+        case refusals.TooManyOpen(limit=limit):
+            return _too_many_open(limit)
         case refusals.TooFewPhotos():
             return _too_few(refusal)
         case refusals.TooManyPhotos() | refusals.WrongSizes():
@@ -109,6 +113,17 @@ def _over(status: Status, run_id: str | None) -> Problem:
         "Nothing to do: a run that has ended cannot be cancelled.",
         run_id=run_id,
         run_status=status.value,
+    )
+
+
+def _too_many_open(limit: int) -> Problem:
+    return Problem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "too_many_runs",
+        f"This user has {limit} runs that have not ended, as many as may be.",
+        "Cancel one of them, or wait until one has ended.",
+        limit=limit,
+        headers={"Retry-After": _UNTIL_ONE_ENDS},
     )
 
 

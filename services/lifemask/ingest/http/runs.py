@@ -61,7 +61,7 @@ async def view(office: Office, user_id: str, run_id: str) -> RunView:
     status_code=201,
     openapi_extra=SECURED | documented(RunRequest),
     responses=answers(
-        401, 409, 413, 422, http_200={"model": RunView, "description": "The run that this key began before"}
+        401, 409, 413, 422, 429, http_200={"model": RunView, "description": "The run that this key began before"}
     ),
 )
 async def begin(request: Request, response: Response, office: TheOffice, owner: Owner, key: _Key = None) -> RunView:
@@ -74,7 +74,7 @@ async def begin(request: Request, response: Response, office: TheOffice, owner: 
     return await view(office, owner, run_id)
 
 
-@router.get("", openapi_extra=SECURED, responses=answers(401, 422))
+@router.get("", openapi_extra=SECURED, responses=answers(401, 422, 429))
 async def page(office: TheOffice, owner: Owner, cursor: Cursor = None, limit: Limit = 20) -> RunPage:
     """The user's runs, newest first."""
     found = await office.runs.page(owner, cursor, limit + 1)
@@ -82,13 +82,13 @@ async def page(office: TheOffice, owner: Owner, cursor: Cursor = None, limit: Li
     return RunPage(runs=shown, next=shown[-1].id if len(found) > limit else None)
 
 
-@router.get("/{run}", openapi_extra=SECURED, responses=answers(401, 404, 422))
+@router.get("/{run}", openapi_extra=SECURED, responses=answers(401, 404, 422, 429))
 async def show(office: TheOffice, owner: Owner, run: RunPath) -> RunView:
     """One run."""
     return await view(office, owner, run)
 
 
-@router.post("/{run}/submit", status_code=202, openapi_extra=SECURED, responses=answers(401, 404, 409, 422))
+@router.post("/{run}/submit", status_code=202, openapi_extra=SECURED, responses=answers(401, 404, 409, 422, 429))
 async def send_off(office: TheOffice, owner: Owner, run: RunPath) -> RunView:
     """Closes the set of photos and starts the run; 422 with every verdict while too few can be usable."""
     await submit(office, owner, run)
@@ -99,7 +99,7 @@ async def send_off(office: TheOffice, owner: Owner, run: RunPath) -> RunView:
     "/{run}/cancel",
     status_code=202,
     openapi_extra=SECURED,
-    responses=answers(401, 404, 409, 422, http_200={"model": RunView, "description": "It was cancelled before"}),
+    responses=answers(401, 404, 409, 422, 429, http_200={"model": RunView, "description": "It was cancelled before"}),
 )
 async def call_off(response: Response, office: TheOffice, owner: Owner, run: RunPath) -> RunView:
     """Ends the run wherever it is; 409 once it has ended otherwise."""
@@ -113,7 +113,14 @@ async def call_off(response: Response, office: TheOffice, owner: Owner, run: Run
     status_code=201,
     openapi_extra=SECURED | documented(Again, required=False),
     responses=answers(
-        401, 404, 409, 410, 413, 422, http_200={"model": RunView, "description": "The run that was made of it before"}
+        401,
+        404,
+        409,
+        410,
+        413,
+        422,
+        429,
+        http_200={"model": RunView, "description": "The run that was made of it before"},
     ),
 )
 async def start_again(request: Request, response: Response, office: TheOffice, owner: Owner, run: RunPath) -> RunView:

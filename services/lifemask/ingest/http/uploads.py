@@ -44,7 +44,10 @@ class TargetPage(Shown):
 
 
 @router.post(
-    "", status_code=201, openapi_extra=SECURED | documented(AnnouncedFiles), responses=answers(401, 404, 409, 413, 422)
+    "",
+    status_code=201,
+    openapi_extra=SECURED | documented(AnnouncedFiles),
+    responses=answers(401, 404, 409, 413, 422, 429),
 )
 async def announce(request: Request, office: TheOffice, owner: Owner, run: RunPath) -> TargetPage:
     """Targets for many files at once: each takes one PUT of exactly that file; `submit` takes what has arrived."""

@@ -77,7 +77,7 @@ class Contact(BaseModel):
     """One address, without a display name."""
 
 
-@router.get("", openapi_extra=SECURED, responses=answers(401, 422))
+@router.get("", openapi_extra=SECURED, responses=answers(401, 422, 429))
 async def show(office: TheOffice, owner: Owner) -> UserView:
     """Whether the user has a model, and the newest one."""
     models = await office.runs.models(owner, None, 100)
@@ -92,7 +92,7 @@ async def show(office: TheOffice, owner: Owner) -> UserView:
     return UserView(user=user, model_status=ModelStatus.NOT_STARTED)
 
 
-@router.get("/models", openapi_extra=SECURED, responses=answers(401, 422))
+@router.get("/models", openapi_extra=SECURED, responses=answers(401, 422, 429))
 async def models(office: TheOffice, owner: Owner, cursor: Cursor = None, limit: Limit = 20) -> ModelPage:
     """The user's models, newest first."""
     found = await office.runs.models(owner, cursor, limit + 1)
@@ -100,7 +100,7 @@ async def models(office: TheOffice, owner: Owner, cursor: Cursor = None, limit: 
     return ModelPage(models=shown, next=shown[-1].id if len(found) > limit else None)
 
 
-@router.get("/models/{model}", openapi_extra=SECURED, responses=answers(401, 404, 422))
+@router.get("/models/{model}", openapi_extra=SECURED, responses=answers(401, 404, 422, 429))
 async def model(office: TheOffice, owner: Owner, model: Annotated[str, Path(pattern=UUID7_PATTERN)]) -> FetchableModel:
     """One model with an expiring link to its weights."""
     if (found := await office.runs.model(owner, model)) is None:
@@ -108,7 +108,9 @@ async def model(office: TheOffice, owner: Owner, model: Annotated[str, Path(patt
     return _fetchable(office, owner, found)
 
 
-@router.put("/contact", status_code=204, openapi_extra=SECURED | documented(Contact), responses=answers(401, 413, 422))
+@router.put(
+    "/contact", status_code=204, openapi_extra=SECURED | documented(Contact), responses=answers(401, 413, 422, 429)
+)
 async def contact(request: Request, office: TheOffice, owner: Owner) -> None:
     """Keeps the person's e-mail address under the user's own prefix."""
     limits = office.limits
