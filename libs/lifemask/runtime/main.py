@@ -19,6 +19,7 @@ from pydantic_settings import SettingsError
 
 from lifemask.runtime import logs, telemetry
 from lifemask.runtime.health import health_app
+from lifemask.runtime.serving import bounded
 from lifemask.runtime.settings import ServiceSettings
 from lifemask.runtime.watch import die_with_parent
 
@@ -117,6 +118,7 @@ async def _http(name: str, service: Runnable, settings: ServiceSettings, listene
     app = health_app(name, service.readiness, settings.watchdog, service.app)
     config = uvicorn.Config(
         app,
+        http=bounded(settings.connections, settings.head_timeout),
         log_config=None,  # its own handlers would write past ours
         access_log=False,
         server_header=False,

@@ -40,6 +40,10 @@ class ServiceSettings(BaseSettings):
     """Where the service listens for health checks (ingest: for the API)."""
     port: int = Field(default=8080, ge=0, le=65535)
     """TCP port of the same; 0 takes a free one."""
+    connections: int = Field(default=800, ge=1)
+    """HTTP connections at once; more than the process may have files open makes it deaf (`ulimit -n`, often 1024)."""
+    head_timeout: float = Field(default=10, gt=0)
+    """How long a connection may take for the head of a request."""
     public_url: str = "http://127.0.0.1:8080"
     """Base of callback and object URLs as the provider sees them."""
     broker_id: str = ""
