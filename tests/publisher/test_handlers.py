@@ -99,7 +99,7 @@ async def test_other_bytes_in_a_place_are_never_announced(place: str) -> None:
 async def test_a_redelivery_after_the_comparison_seals_the_same_statement() -> None:
     world = World()
     _, first, _ = await publish(world, epoch=3)
-    _, again, _ = await publish(world, epoch=4)
+    _, again, *_ = await publish(world, epoch=4)
     assert first == again
     assert list(world.store.places) == ["1-3"]
     assert world.hub.repos == {REPO: [DIGEST]}
@@ -109,9 +109,12 @@ async def test_a_redelivery_before_the_comparison_writes_a_place_of_its_own() ->
     world = World()
     with pytest.raises(TurnLost):
         await publish(world, epoch=3, lost_after=2)
-    _, ready, _ = await publish(world, epoch=4)
+    _, ready, soon, later = await publish(world, epoch=4)
     assert isinstance(ready, ModelReady)
     assert ready.version == "1-4"
+    assert isinstance(soon, Later)
+    assert isinstance(later, Later)
+    assert (soon.message, soon.after, later.after) == (later.message, timedelta(0), timedelta(hours=1))
     assert sorted(world.store.places) == ["1-3", "1-4"]
     world.publications.apply(Keep(Published(USER, RUN)))
     assert await tidy(world) == []

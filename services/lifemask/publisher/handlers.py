@@ -96,10 +96,12 @@ async def publish_model(
         return [_failed(event, sealed)]
     if done.repo is not None and (problem := await hub.attach(done, sealed.file, turn.check)):
         return [_failed(event, problem)]
+    tidy = TidyModel(user_id=event.user_id, run_id=event.run_id, is_last=True)
     return [
         Keep(Published(event.user_id, event.run_id)),
         _ready(done, trained, sealed.digest, store.key_of(done)),
-        Later(TidyModel(user_id=event.user_id, run_id=event.run_id, is_last=True), LEFTOVERS_AFTER),
+        *([Later(tidy, timedelta(0))] if known else []),  # an earlier try left what no statement explains
+        Later(tidy, LEFTOVERS_AFTER),
     ]
 
 
