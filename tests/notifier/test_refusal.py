@@ -1,6 +1,7 @@
 """A mailbox that refuses: the sandbox cannot, so a server of four lines does."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from email.headerregistry import Address
 
@@ -8,6 +9,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from tests.notifier.test_smtp import ID, LETTER, now
 
+from lifemask.notifier.adapters.reach import Bounds, Reach
 from lifemask.notifier.adapters.smtp import SmtpMail
 from lifemask.notifier.domain import Delivery, SmtpServer
 
@@ -42,5 +44,7 @@ async def test_a_mailbox_that_is_not_there_is_asked_once(
 ) -> None:
     handler, server = picky
     handler.answer = answer
-    mail = SmtpMail(server, Address(addr_spec="models@example.com"), now, patience=5)
+    mail = SmtpMail(
+        server, Address(addr_spec="models@example.com"), now, patience=5, reach=Reach(Bounds(), time.monotonic)
+    )
     assert await mail.send("anna@example.org", LETTER, ID) is delivery

@@ -98,6 +98,7 @@ async def test_the_command_lists_and_sends_again(process: Process, call: Call) -
     await process.receive(READY)
     code, [listed] = await command(call, "list")
     assert (code, listed["channel"], listed["state"], listed["run_id"]) == (0, "webhook", "gave_up", RUN)
+    assert listed["why"] == "refused"
     assert len((await command(call, "list", "--run", RUN))[1]) == 2
     assert (await command(call, "resend", listed["id"][:10]))[1][0]["ordered"] is False
     assert len(process.app.received) == 1

@@ -1,5 +1,6 @@
 """Mail against the sandbox's server, with the unmodified client."""
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from tests.notifier.world import READY
 
+from lifemask.notifier.adapters.reach import Bounds, Reach
 from lifemask.notifier.adapters.smtp import SmtpMail
 from lifemask.notifier.domain import Delivery
 from lifemask.notifier.letter import Called, Letter, write
@@ -49,7 +51,11 @@ def now() -> datetime:
 @pytest.fixture
 async def post(tmp_path: Path) -> AsyncIterator[Post]:
     async with running_sandbox(tmp_path / "sandbox") as urls, httpx.AsyncClient(trust_env=False) as client:
-        yield Post(SmtpMail(read_server(urls.smtp), SENDER, now, patience=5), urls, client)
+        yield Post(
+            SmtpMail(read_server(urls.smtp), SENDER, now, patience=5, reach=Reach(Bounds(), time.monotonic)),
+            urls,
+            client,
+        )
 
 
 async def test_a_mail_arrives_as_text_and_page(post: Post) -> None:
@@ -84,12 +90,18 @@ async def test_a_server_that_fails_is_tried_again(post: Post, effect: str, detai
 
 
 async def test_a_server_that_is_away_is_tried_again() -> None:
-    mail = SmtpMail(read_server("smtp://127.0.0.1:9"), SENDER, now, patience=1)
+    mail = SmtpMail(read_server("smtp://127.0.0.1:9"), SENDER, now, patience=1, reach=Reach(Bounds(), time.monotonic))
     assert await mail.send("anna@example.org", LETTER, ID) is Delivery.FAILED
 
 
 async def test_a_server_without_tls_gets_no_mail_when_tls_is_required(post: Post) -> None:
-    mail = SmtpMail(read_server(f"{post.urls.smtp}?starttls=required"), SENDER, now, patience=5)
+    mail = SmtpMail(
+        read_server(f"{post.urls.smtp}?starttls=required"),
+        SENDER,
+        now,
+        patience=5,
+        reach=Reach(Bounds(), time.monotonic),
+    )
     assert await mail.send("anna@example.org", LETTER, ID) is Delivery.FAILED
     assert await post.mails() == []
 

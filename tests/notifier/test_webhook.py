@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from tests.notifier.world import READY, USER
 
+from lifemask.notifier.adapters.reach import Bounds, Reach
 from lifemask.notifier.adapters.webhook import open_webhooks
 from lifemask.notifier.domain import Channel, Delivery, Target, of, webhook_body
 from lifemask.sandbox.listening import listen, serving
@@ -61,7 +63,9 @@ async def app() -> AsyncIterator[App]:
 
 async def call(app: App, *, patience: float = 5, clock: timedelta = timedelta(0)) -> Delivery:
     target = Target(app.url, SECRET)
-    async with open_webhooks({"acme": target}, lambda: datetime.now(UTC) + clock, patience=patience) as webhooks:
+    async with open_webhooks(
+        {"acme": target}, lambda: datetime.now(UTC) + clock, patience=patience, reach=Reach(Bounds(), time.monotonic)
+    ) as webhooks:
         assert webhooks.target(USER) == target
         assert webhooks.target("other.user-42") is None
         return await webhooks.call(target, NOTE.id, webhook_body(NOTE))

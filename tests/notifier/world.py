@@ -121,6 +121,10 @@ class InMemoryMail:
 
     answer: Delivery = Delivery.ACCEPTED
     sent: list[tuple[str, Letter, str]] = field(default_factory=list)
+    left_alone: timedelta | None = None
+
+    def wait(self) -> timedelta | None:
+        return self.left_alone
 
     async def send(self, address: str, letter: Letter, notification: str) -> Delivery:
         self.sent.append((address, letter, notification))
@@ -134,6 +138,10 @@ class InMemoryWebhooks:
     answer: Delivery = Delivery.ACCEPTED
     targets: dict[str, Target] = field(default_factory=lambda: {"acme": TARGET})
     calls: list[tuple[Target, str, str]] = field(default_factory=list)
+    left_alone: timedelta | None = None
+
+    def wait(self, target: Target) -> timedelta | None:
+        return self.left_alone
 
     def target(self, user_id: str) -> Target | None:
         return self.targets.get(user_id.partition(".")[0])

@@ -60,6 +60,8 @@ class Note:
     tries: int
     since: datetime
     tried_at: datetime | None
+    why: str | None
+    """Of one that was not delivered: `refused` (410, or no such mailbox) and the like."""
 
 
 @notifications.command("list")
@@ -172,7 +174,7 @@ async def _read(connection: "Connection", condition: str, *values: object) -> li
 def _table(found: Sequence[Note]) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("notification", no_wrap=True, min_width=_SHOWN)
-    for column in ("since", "what", "channel", "state", "tries", "run", "user"):
+    for column in ("since", "what", "channel", "state", "why", "tries", "run", "user"):
         table.add_column(column, overflow="fold")
     for note in found:
         table.add_row(
@@ -181,6 +183,7 @@ def _table(found: Sequence[Note]) -> Table:
             Text(note.outcome.removeprefix("lifemask.").rpartition(".")[0]),
             note.channel,
             Text(note.state, style="red" if note.state == State.GAVE_UP else ""),
+            Text((note.why or "").replace("_", " ")),
             str(note.tries),
             Text(note.run_id),
             Text(note.user_id),

@@ -47,6 +47,19 @@ class State(StrEnum):
     GAVE_UP = "gave_up"
 
 
+class Why(StrEnum):
+    """Why somebody was not told."""
+
+    REFUSED = "refused"
+    """For good: the webhook answered 410, or the mailbox is not there."""
+    TOO_LONG = "too_long"
+    """No try got through for as long as it is tried."""
+    NO_ADDRESS = "no_address"
+    NO_WEBHOOK = "no_webhook"
+    RUN_OVER = "run_over"
+    """News of a delay, and the run had ended."""
+
+
 class Delivery(Enum):
     """What one try came to."""
 
@@ -89,12 +102,13 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Row: told, or never to be told."""
+    """Row: told, or never to be told, and `why`."""
 
     user_id: UserId
     id: Digest
     tries: int
     state: State
+    why: Why | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +245,12 @@ def delay(notification: Digest, tries: int, schedule: Schedule) -> timedelta:
 def wait_before_next(notification: Notification, now: datetime, schedule: Schedule) -> timedelta | None:
     """The delay before the try after the next failed one; None when that would be too late to be of use."""
     wait = delay(notification.id, notification.tries + 1, schedule)
-    began = notification.resent_at or notification.since
-    return wait if now + wait - began <= schedule.patience else None
+    return wait if is_in_time(notification, now + wait, schedule) else None
+
+
+def is_in_time(notification: Notification, at: datetime, schedule: Schedule) -> bool:
+    """Whether a try at that time is still of use."""
+    return at - (notification.resent_at or notification.since) <= schedule.patience
 
 
 def webhook_body(notification: Notification) -> str:

@@ -34,7 +34,9 @@ from lifemask.notifier.domain import (
     Settled,
     State,
     Tried,
+    Why,
     delay,
+    is_in_time,
     of,
     report_id,
     stopped,
@@ -107,15 +109,19 @@ async def tell_app(event: RunStalled, *, turn: Turn) -> Sequence[Outcome]:
 async def deliver_mail(
     reminder: DeliverMail, *, notifications: Notifications, people: People, mail: Mail, schedule: Schedule, turn: Turn
 ) -> Sequence[Outcome]:
-    """One try. A store that is away counts as a failed one, so that days of it lose no mail."""
+    """One try, unless the server is to be left alone. A store that is away counts as a failed one, so that days of it
+    lose no mail.
+    """
     note = await _awaited(reminder, notifications)
     if note is None:
         return []
     try:
         address = await people.address(reminder.user_id)
         if address is None:
-            return _settle(note, State.SKIPPED, note.tries)
+            return _settle(note, State.SKIPPED, note.tries, Why.NO_ADDRESS)
         letter = write(note.fact, await people.called(reminder.user_id, reminder.run_id))
+        if (wait := mail.wait()) and is_in_time(note, turn.got_at + wait, schedule):
+            return [Later(reminder, wait)]
         delivery = await mail.send(address, letter, note.id)
     except Retryable:
         delivery = Delivery.FAILED
@@ -125,14 +131,16 @@ async def deliver_mail(
 async def deliver_webhook(
     reminder: DeliverWebhook, *, notifications: Notifications, webhooks: Webhooks, schedule: Schedule, turn: Turn
 ) -> Sequence[Outcome]:
-    """One try. A delay is not told any more when the run has ended."""
+    """One try, unless the app is to be left alone. A delay is not told any more when the run has ended."""
     note = await _awaited(reminder, notifications)
     if note is None:
         return []
     target = webhooks.target(reminder.user_id)
     late = isinstance(note.fact, RunStalled) and await notifications.is_over(reminder.user_id, reminder.run_id)
     if target is None or late:
-        return _settle(note, State.SKIPPED, note.tries)
+        return _settle(note, State.SKIPPED, note.tries, Why.RUN_OVER if late else Why.NO_WEBHOOK)
+    if (wait := webhooks.wait(target)) and is_in_time(note, turn.got_at + wait, schedule):
+        return [Later(reminder, wait)]
     delivery = await webhooks.call(target, note.id, webhook_body(note))
     return _after(delivery, note, reminder, turn.got_at, schedule)
 
@@ -208,14 +216,16 @@ def _after(
     if delivery is Delivery.ACCEPTED:
         return _settle(note, State.DELIVERED, tries)
     wait = wait_before_next(note, now, schedule)
-    if delivery is Delivery.REFUSED or wait is None:
-        return _settle(note, State.GAVE_UP, tries)
+    if delivery is Delivery.REFUSED:
+        return _settle(note, State.GAVE_UP, tries, Why.REFUSED)
+    if wait is None:
+        return _settle(note, State.GAVE_UP, tries, Why.TOO_LONG)
     again = reminder.model_copy(update={"tries": tries})
     return [Keep(Tried(reminder.user_id, note.id, tries)), Later(again, wait)]
 
 
-def _settle(note: Notification, state: State, tries: int) -> Sequence[Outcome]:
-    settled = Keep(Settled(note.fact.user_id, note.id, tries, state))
+def _settle(note: Notification, state: State, tries: int, why: Why | None = None) -> Sequence[Outcome]:
+    settled = Keep(Settled(note.fact.user_id, note.id, tries, state, why))
     told = NotificationDelivered.model_validate(
         {
             **note.fact.run,

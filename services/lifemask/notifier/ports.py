@@ -1,7 +1,7 @@
 """What telling needs of the world."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from lifemask.contracts import Digest, RunId, SecurityReported, UserId
@@ -45,6 +45,9 @@ class People(Protocol):
 class Mail(Protocol):
     """The way to a mailbox."""
 
+    def wait(self) -> timedelta | None:
+        """How long to leave the mail server alone; None to call it now."""
+
     async def send(self, address: str, letter: Letter, notification: Digest) -> Delivery:
         """Hands the letter in once, under a message id made of the notification's."""
 
@@ -54,6 +57,9 @@ class Webhooks(Protocol):
 
     def target(self, user_id: UserId) -> Target | None:
         """The webhook of the user's app, None when it has none."""
+
+    def wait(self, target: Target) -> timedelta | None:
+        """How long to leave the target alone, because it is silent or busy with us; None to call it now."""
 
     async def call(self, target: Target, notification: Digest, body: str) -> Delivery:
         """Calls once, signed, under the notification's id. Any answer but a 2xx is a failure; 410 one for good."""

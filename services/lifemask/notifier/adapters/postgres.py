@@ -38,7 +38,7 @@ update notification set tries = $3, tried_at = now()
 where user_id = $1 and id = $2 and state = 'pending' and tries = $3 - 1
 """
 _SETTLED = """
-update notification set tries = $3, state = $4, tried_at = now(), settled_at = now()
+update notification set tries = $3, state = $4, tried_at = now(), settled_at = now(), why = $5
 where user_id = $1 and id = $2 and state = 'pending'
 """
 _REPORTED = """
@@ -46,7 +46,7 @@ insert into report (user_id, id, fact, got_at) values ($1, $2, $3, $4) on confli
 """
 _MAILED = "update report set mailed_at = now() where user_id = $1 and id = any($2::text[]) and mailed_at is null"
 _REOPENED = """
-update notification set state = 'pending', settled_at = null, resent_at = now()
+update notification set state = 'pending', settled_at = null, why = null, resent_at = now()
 where user_id = $1 and id = $2 and state <> 'pending'
 """
 
@@ -121,8 +121,8 @@ def _statement(row: object) -> tuple[Any, ...]:
             return _PENDING, *keys, pending.channel.value, fact.body(), pending.since
         case Tried(user_id=user_id, id=id_, tries=tries):
             return _TRIED, user_id, id_, tries
-        case Settled(user_id=user_id, id=id_, tries=tries, state=state):
-            return _SETTLED, user_id, id_, tries, state.value
+        case Settled(user_id=user_id, id=id_, tries=tries, state=state, why=why):
+            return _SETTLED, user_id, id_, tries, state.value, why and why.value
         case Reopened(user_id=user_id, id=id_):
             return _REOPENED, user_id, id_
         case Reported(report=report, got_at=got_at):

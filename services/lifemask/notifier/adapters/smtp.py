@@ -2,15 +2,17 @@
 
 import email.policy
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
+from typing import Final
 
 import aiosmtplib
 import structlog
 
 from lifemask.contracts import Digest
+from lifemask.notifier.adapters.reach import Reach
 from lifemask.notifier.domain import Delivery, SmtpServer
 from lifemask.notifier.letter import Letter
 
@@ -18,18 +20,29 @@ Clock = Callable[[], datetime]
 
 log = structlog.get_logger()
 
+_SERVER: Final = "mail"
+"""The one target."""
+
 
 class SmtpMail:
     """A mail server. `patience` in seconds bounds each step of the conversation."""
 
-    def __init__(self, server: SmtpServer, sender: Address, clock: Clock, *, patience: float) -> None:
+    def __init__(self, server: SmtpServer, sender: Address, clock: Clock, *, patience: float, reach: Reach) -> None:
         self._server = server
         self._sender = sender
         self._clock = clock
         self._patience = patience
+        self._reach = reach
+
+    def wait(self) -> timedelta | None:
+        return self._reach.wait(_SERVER)
 
     async def send(self, address: str, letter: Letter, notification: Digest) -> Delivery:
         message = compose(letter, notification, self._sender, Address(addr_spec=address), self._clock())
+        with self._reach.calling(_SERVER):
+            return await self._hand_in(message)
+
+    async def _hand_in(self, message: EmailMessage) -> Delivery:
         try:
             await aiosmtplib.send(
                 message,
@@ -43,16 +56,21 @@ class SmtpMail:
             )
         except aiosmtplib.SMTPRecipientsRefused as refused:
             # 5xx about the mailbox is for good; about the sender or the content it may be our own set-up
+            self._reach.answered(_SERVER)
             is_final = all(recipient.code >= 500 for recipient in refused.recipients)
             log.warning("mailbox_refused", codes=[recipient.code for recipient in refused.recipients])
             return Delivery.REFUSED if is_final else Delivery.FAILED
         except aiosmtplib.SMTPAuthenticationError as error:
             # ours to mend, but no reason to hold up the webhooks, as a paused stage would
+            self._reach.answered(_SERVER)
             log.error("mail_login_refused", code=error.code, setting="LIFEMASK_SMTP")  # noqa: TRY400 - not our code's fault
             return Delivery.FAILED
         except (aiosmtplib.SMTPException, OSError) as error:
-            log.warning("mail_not_taken", problem=type(error).__name__, code=getattr(error, "code", None))
+            code = getattr(error, "code", None)
+            self._reach.silent(_SERVER) if code is None else self._reach.answered(_SERVER)
+            log.warning("mail_not_taken", problem=type(error).__name__, code=code)
             return Delivery.FAILED
+        self._reach.answered(_SERVER)
         return Delivery.ACCEPTED
 
 

@@ -25,6 +25,7 @@ def upgrade() -> None:
             tries int not null default 0,
             tried_at timestamptz,
             settled_at timestamptz,
+            why text,
             resent_at timestamptz,
             primary key (user_id, id)
         )
