@@ -1,6 +1,5 @@
 """Reads a history: waits until everything is quiet, then looks at Kafka, PostgreSQL, the store and the sandbox."""
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -45,9 +44,11 @@ from lifemask.objects.keys import Key
 from lifemask.objects.opening import open_objects
 from lifemask.objects.port import ObjectStore
 
+POISON = "poison"
+"""Header of the records that a test has poisoned: no facts."""
+
 Sound = Callable[[], Awaitable[History]]
 """Waits for quiet and asserts every invariant; what a test calls at its end."""
-
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ _COUNTS = """
            (select count(*) from {0}.baton where taken_at is not null and passed_at is null
              and '{0}' <> 'ingest') as held
 """
+_OUTBOX = "select id, headers, created_at from {0}.outbox where topic not like $1"
 _MOVING = ("lanes", "undone", "unsent", "due", "held")
 _OPEN = """
     select (select count(*) from ingest.run where submitted_at is not null and not over)
@@ -94,7 +96,8 @@ async def read_history(
         await rows.close()
     brokers = reading.settings.get("LIFEMASK_KAFKA") or stack.kafka
     records = await read_log(brokers, reading.settings.get("LIFEMASK_TOPIC_PREFIX", ""))
-    history.facts = _at_the_databases_time([_fact(record) for record in records], stored)
+    facts = [_fact(record) for record in records if POISON not in dict(record.headers)]
+    history.facts = _at_the_databases_time(facts, stored)
     history.places["Kafka"] = b"\n".join(fact.raw for fact in history.facts)
     _read_outside(history, ledger := await outside.ledger(), await outside.mails())
     async with AsyncExitStack() as open_:
@@ -125,14 +128,14 @@ async def _audit(history: History, stack: Stack, objects: ObjectStore, known: di
 
 
 async def read_log(brokers: str, prefix: str = "") -> list[ConsumerRecord]:
-    """Every record of our topics."""
+    """Every record of our topics, but for the notices of dead letters, which are copies."""
     admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
     try:
         await admin.start()
         described = await admin.describe_topics()
     finally:
         await admin.close()
-    ours = {topic.named(prefix) for topic in Topic}
+    ours = {topic.named(prefix) for topic in Topic if topic is not Topic.DEAD_LETTERS}
     places = [
         TopicPartition(topic["topic"], part["partition"])
         for topic in described
@@ -185,7 +188,7 @@ async def _read_bus(rows: "asyncpg.Connection[asyncpg.Record]", history: History
         assert counts is not None
         history.undone[name], history.unsent[name] = counts["undone"], counts["unsent"]
         history.dead[name] = counts["dead"]
-        for row in await rows.fetch(f"select id, headers, created_at from {name}.outbox"):
+        for row in await rows.fetch(_OUTBOX.format(name), f"%{Topic.DEAD_LETTERS}"):
             ce_id = dict(body_of(row["headers"].encode()))["ce_id"]
             history.outbox[ce_id] = history.outbox.get(ce_id, 0) + 1
             stored[f"lifemask/{name.replace('_', '-')}", ce_id] = row["id"], row["created_at"]

@@ -7,8 +7,10 @@ Kafka and the store are embedded unless their variables are given.
 import base64
 import hashlib
 import json
+import os
 import secrets
-from collections.abc import Iterator, Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -17,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.chaos.proxy import Proxy, proxies
 from tests.one_machine.waiting import Part
 from tests.system.listener import Listener, listening
+from tests.system.reading import Reading
 from tests.system.stack import Stack
 
 from lifemask.cli.ports import choose_ports
@@ -47,32 +50,91 @@ _HUB_TOKEN: Final = "hf_sandbox_lifemask"
 _PROVIDER_TOKEN: Final = "r8_sandbox_lifemask"
 
 
+Ways = tuple[str, Callable[[Proxy], dict[str, str]]]
+"""What is behind a proxy, and the variables that lead services through it."""
+
+
+class Postgres:
+    """A server of its own, which can crash and be started again. `address` is its DSN, another one at each start."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._data = folder / "pg"
+        self._running = ExitStack()
+        self.start()
+
+    @property
+    def address(self) -> str:
+        return self._part.address
+
+    @property
+    def socket(self) -> str:
+        return f"{parse_qs(urlsplit(self.address).query)['host'][0]}/.s.PGSQL.5432"
+
+    def crash(self) -> None:
+        """As `pg_ctl stop -m immediate`: no connection is ended, nothing is written out."""
+        os.kill(int((self._data / "cluster" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+        self._part.finish()
+        self.stop()
+
+    def start(self) -> None:
+        """Recovers from the log."""
+        options = ("--data", str(self._data), "--no-fsync")
+        part = Part(self._folder / "pg.ready", "lifemask.cli.embedded.postgres", *options)
+        self._part = self._running.enter_context(part)
+
+    def stop(self) -> None:
+        self._running.close()
+
+
 class House(Stack):
     """The system, its proxies by name, and an app that may call it."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str], made: Mapping[str, Proxy], key: str) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str], made: Mapping[str, Proxy], key: str, postgres: Postgres
+    ) -> None:
         super().__init__(folder, settings)
         self.proxies = made
         self.key = key
-        self._dsn = settings["LIFEMASK_POSTGRES"]
-        self._brokers = settings.get("LIFEMASK_KAFKA")
+        self.reading = Reading(audits=None)
+        """How to look on where Kafka or the store are not the system's own; never through a proxy."""
+        self._postgres = postgres
         self._sandbox: dict[str, str] = {}
-
-    @property
-    def dsn(self) -> str:
-        return self._dsn
+        self._announce()
 
     @property
     def kafka(self) -> str:
-        return self._brokers or super().kafka
+        return self.reading.settings.get("LIFEMASK_KAFKA") or super().kafka
 
     @property
     def sandbox(self) -> dict[str, str]:
         return self._sandbox
 
-    def tell(self, *, dsn: str, sandbox: dict[str, str], brokers: str | None) -> None:
+    def look_on(self, sandbox: dict[str, str], parts: Mapping[str, str]) -> None:
         """The ways that are not through proxies: for whoever looks on."""
-        self._dsn, self._sandbox, self._brokers = dsn, sandbox, brokers
+        self._sandbox, self.reading = sandbox, Reading(settings=parts, audits=None)
+
+    def stop_service(self, service: str) -> int:
+        """SIGTERM, as a deploy does; returns the pid it had."""
+        os.kill(pid := self.pid_of(service), signal.SIGTERM)
+        return pid
+
+    def crash_postgres(self) -> None:
+        """Its port stays closed until `start_postgres`."""
+        self._postgres.crash()
+        self.proxies["postgres"].close()
+
+    def start_postgres(self) -> None:
+        """On the same data, behind the same port."""
+        self._postgres.start()
+        self._announce()
+        self.proxies["postgres"].target = self._postgres.socket
+        self.proxies["postgres"].open()
+
+    def _announce(self) -> None:
+        """Operators' commands look there, and so does `dsn`."""
+        (ready := self.data / "run" / "postgres.ready").parent.mkdir(exist_ok=True)
+        ready.write_text(self._postgres.address)
 
     def said(self, *events: str) -> int:
         """How often one of these is in the services' logs."""
@@ -83,29 +145,31 @@ class House(Stack):
 
 @contextmanager
 def house(
-    folder: Path, settings: Mapping[str, str] | None = None, behind: Mapping[str, str] | None = None
+    folder: Path, parts: Mapping[str, str] | None = None, through: Mapping[str, Ways] | None = None
 ) -> Iterator[House]:
     """A system that is not started yet, with everything around it.
 
-    `behind`: more proxies by the name of what is behind them, for `settings` that a test makes from `House.proxies`.
+    `parts`: variables that name parts of others, as whoever looks on reaches them. `through`: more proxies by name.
     """
+    parts, through = parts or {}, through or {}
     with ExitStack() as stack:
-        postgres = stack.enter_context(
-            Part(folder / "pg.ready", "lifemask.cli.embedded.postgres", "--data", str(folder / "pg"), "--no-fsync")
-        )
+        postgres = Postgres(folder)
+        stack.callback(postgres.stop)
         outside = stack.enter_context(_sandbox(folder))
         listener = stack.enter_context(listening())
         targets = {
-            "postgres": f"{parse_qs(urlsplit(postgres.address).query)['host'][0]}/.s.PGSQL.5432",
+            "postgres": postgres.socket,
             "provider": urlsplit(outside["replicate"]).netloc,
             "hub": urlsplit(outside["hub"]).netloc,
             "smtp": urlsplit(outside["smtp"]).netloc,
         }
-        made = stack.enter_context(proxies(**targets, **(behind or {})))
+        made = stack.enter_context(proxies(**targets, **{n: t for n, (t, _) in through.items()}))
         key = f"lm_{secrets.token_urlsafe(32)}"
-        chosen = {**IMPATIENT, **_ways(folder, made), **_app(folder, listener, key), **(settings or {})}
-        system = House(folder, chosen, made, key)
-        system.tell(dsn=postgres.address, sandbox=outside, brokers=chosen.get("LIFEMASK_KAFKA"))
+        chosen = {**IMPATIENT, **_ways(folder, made), **_app(folder, listener, key), **parts}
+        for name, (_, leads) in through.items():
+            chosen |= leads(made[name])
+        system = House(folder, chosen, made, key, postgres)
+        system.look_on(outside, parts)
         try:
             yield system
         finally:

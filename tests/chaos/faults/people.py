@@ -38,6 +38,12 @@ class Street:
         rest = await asyncio.gather(*(person.accepted(good(12)) for person in people[1:]))
         return dict(zip([first, *rest], people, strict=True))
 
+    async def readiness(self) -> dict[str, View]:
+        """What each service says of itself."""
+        urls = self.house.facts["services"]
+        answers = await asyncio.gather(*(self.outside.http.get(f"{url}/readyz") for url in urls.values()))
+        return {name: answer.json() for name, answer in zip(urls, answers, strict=True)}
+
     async def all_ready(self, runs: dict[str, Person], *, paid: int | None = 1) -> History:
         """Waits for every run's end and for quiet: all have models, nothing is wrong, nobody heard more than that."""
         views = await asyncio.gather(*(ended(person, run) for run, person in runs.items()))
@@ -55,7 +61,7 @@ class Street:
 
     async def sound(self, seconds: float = PATIENCE) -> History:
         """Waits for quiet; asserts every invariant. A problem is reported to the first who meets it."""
-        history = await read_history(self.house, self.outside, seconds)
+        history = await read_history(self.house, self.outside, seconds, self.house.reading)
         problems = [problem for problem in broken(history) if problem not in self.house.reported]
         self.house.reported.update(problems)
         assert not problems, problems
