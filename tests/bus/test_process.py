@@ -21,7 +21,7 @@ from lifemask.bus.outcomes import Outcome, on
 from lifemask.bus.rows import Pool
 from lifemask.bus.service import open_bus
 from lifemask.cli.embedded.broker import MockBroker
-from lifemask.contracts import PhotoJudged, PhotosValidated, Stage
+from lifemask.contracts import DatasetSealed, PhotoJudged, PhotosValidated, Stage
 from lifemask.testkit.events import a_run, an_event
 
 Make = Callable[[str], Awaitable[str]]
@@ -160,3 +160,23 @@ async def test_a_handler_that_takes_too_long_for_a_stop_gives_its_lane_back(pool
     following = Lab.of(pool)
     await following.settle()  # no lease to wait for
     assert await following.kinds() == ["DatasetSealed"]
+
+
+async def test_stops_under_load_lose_nothing_and_do_nothing_twice(pool: Pool) -> None:
+    script, runs = Script(), [a_run() for _ in range(40)]
+    first = Lab.of(pool, script)
+    await first.receive(*(an_event(PhotosValidated, **run) for run in runs))
+    for grace in (0.0, 4.0, 0.0):
+        script.entered.clear()
+        working = asyncio.create_task(Lab.of(pool, script, lanes=4, burst=2, stop_grace=grace).service.worker.run())
+        await script.entered.wait()
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        assert await first.count("done_at is not null") < len(runs), "it was stopped in the middle"
+        assert await first.count("done_at is null and (claims > 0 or attempts > 0)") == 0
+        assert await pool.fetchval("select count(*) from lane where todo > 0 and ready_at > now()") == 0
+    await first.settle()
+    facts = [fact for fact in await first.facts() if isinstance(fact, DatasetSealed)]
+    assert sorted(fact.run_id for fact in facts) == sorted(run["run_id"] for run in runs)
+    assert len(await first.facts()) == len(runs)
