@@ -58,10 +58,10 @@ def _shift(seconds: float) -> None:
 
         @classmethod
         def today(cls) -> Any:
-            return Real.fromtimestamp(time.time())  # as the original: the local time
+            return Real.fromtimestamp(time.time())  # noqa: DTZ006  as the original: the local time
 
         def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-            return Real(*args, **kwargs)  # type: ignore[return-value]  # C code wants the real class
+            return Real(*args, **kwargs)  # type: ignore[return-value] # noqa: DTZ001  C code wants the real class
 
     Shifted.__name__ = Shifted.__qualname__ = "datetime"
     dt.datetime = Shifted  # type: ignore[misc]

@@ -17,10 +17,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from tests.chaos.house import APP, House
 from tests.system.app import OVER, Person
-from tests.system.history import Answer, History
+from tests.system.history import Answer, History, trace_of
 from tests.system.photos import File, good
 
-from lifemask.contracts import PhotosUploaded, RunRequest, new_id, pack
+from lifemask.contracts import PhotosUploaded, Record, RunRequest, new_id, pack
 from lifemask.contracts.signing import sign
 from lifemask.objects import keys, open_objects
 from lifemask.testkit.keys import app_signer
@@ -125,9 +125,12 @@ class Crowd:
         photos = good(PHOTOS, seed=dice.randrange(1, _PEOPLE + 1))
         await self._puts(person, upload, photos)
         names = tuple(photo.name for photo in photos)
-        request = RunRequest(name="Portrait", trigger_word=TRIGGER)
+        request = RunRequest(name="Portrait", trigger_word="TOK")  # which the app itself puts on Kafka
         event = PhotosUploaded(user_id=person.bus_id, run_id=run, upload=upload, objects=names, request=request)
-        while not await self._says(event) or not await self._is_known(person, run):
+        traceparent = f"00-{trace_of(run)}-00f067aa0ba902b7-01"
+        packed = pack(event, id=f"upload {run}", source=f"app/{APP}", time=datetime.now(UTC), traceparent=traceparent)
+        record = sign(packed, app_signer(APP))
+        while not await self._says(record) or not await self._is_known(person, run):
             """An embedded broker that ends forgets what nobody has read: whoever heard of no run says it again."""
         await self._waits(person, run, dice)
 
@@ -136,10 +139,8 @@ class Crowd:
             for photo in photos:
                 await objects.put(keys.incoming(APP, person.name, upload, photo.name), photo.data)
 
-    async def _says(self, event: PhotosUploaded) -> bool:
-        """Whether the broker has it; its id is the run's, so that it is one event however often it is sent."""
-        packed = pack(event, id=f"upload {event.run_id}", source=f"app/{APP}", time=datetime.now(UTC))
-        record = sign(packed, app_signer(APP))
+    async def _says(self, record: Record) -> bool:
+        """Whether the broker has it: the same bytes, so that it is one event however often it is sent."""
         try:
             async with (
                 asyncio.timeout(5),

@@ -56,6 +56,7 @@ async def run_well(scene: Scene) -> None:
     """With a look at everything that a person can look at."""
     run = await scene.accepted()
     await scene.person.photos(run)
+    await scene.person.http.get(scene.person.path())
     view = await scene.until(run, lambda _: False)
     http, person = scene.person.http, scene.person
     await http.get(person.path("runs"))
