@@ -60,7 +60,8 @@ def without_fence() -> None:
 def without_inbox() -> None:
     """A record that comes again is another one, and what it leads to is said again.
 
-    A stored row's identity is its sender's, so that the look at stored rows goes with it.
+    A stored row's identity is its sender's, so that the look at stored rows goes with it. What a run's event leads to
+    is held by the baton and by unique rows as well: the audit, which compares identities, is what notices.
     """
     _module("lifemask.bus.stored").Stored.reason = lambda _self, _row: None
     intake = _module("lifemask.bus.intake").Intake

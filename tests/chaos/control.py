@@ -59,7 +59,7 @@ async def canceled_while_published(scene: Scene) -> None:
 ARMS: Final[Mapping[str, Arm]] = {
     "intent": Arm(paid_and_killed, ("3",)),
     "fence": Arm(frozen_before_paying, ("3",)),
-    "inbox": Arm(sent_again, ("2", "5", "10")),
+    "inbox": Arm(sent_again, ("2", "5", "7, audit", "10")),
     "baton": Arm(canceled_at_work, ("1", "2")),
     "withdrawal": Arm(canceled_while_published, ("4",)),
 }

@@ -65,7 +65,7 @@ class Crowd:
 
     house: House
     seed: int
-    people: int = 4
+    people: int = 6
     problems: list[str] = field(default_factory=list)
     """What went wrong for somebody in a way that no good client can explain."""
     accepted: set[tuple[str, str]] = field(default_factory=set)
@@ -162,11 +162,11 @@ class Crowd:
         return False
 
     async def _waits(self, person: Person, run: str, dice: Random) -> None:
-        """For the end, or for the moment at which they change their mind; nobody waits for ever."""
+        """For the end, for the moment at which they change their mind, or until all shall rest."""
         cancels = dice.random() < 0.25
-        patience = dice.uniform(0, 6) if cancels else 40.0
+        patience = dice.uniform(0, 6) if cancels else 20.0
         deadline = asyncio.get_running_loop().time() + patience
-        while asyncio.get_running_loop().time() < deadline:
+        while asyncio.get_running_loop().time() < deadline and not self._stopping.is_set():
             if (await person.view(run))["status"] in OVER:
                 return
             await asyncio.sleep(min(0.5, patience))
