@@ -43,7 +43,7 @@ async def test_an_absence_longer_than_all_attempts_costs_none_and_everything_goe
     lab = lab_of(pool)
     lab.script.failures = [Retryable(code)] * 30
     runs = [await bring(lab) for _ in range(3)]
-    while lab.script.failures:
+    while len(lab.script.failures) > len(runs):  # more than one turn can use up
         await time_passes(lab)
     assert (await lab.service.readiness()).away
     while len(lab.script.seen) < len(runs):
