@@ -7,6 +7,7 @@ Each four waves have a system of their own, so that reading the whole history st
 
 import argparse
 import asyncio
+import os
 import secrets
 import sys
 import tempfile
@@ -109,6 +110,7 @@ async def _parts(home: Path, *, real: bool) -> AsyncIterator[dict[str, str]]:
                 "LIFEMASK_KAFKA_SESSION_TIMEOUT_MS": "6000",
                 **s3.environment(),
             }
+            os.environ |= s3.environment()  # the checker reads the store as well
         yield settings
 
 

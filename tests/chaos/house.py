@@ -79,6 +79,10 @@ class House:
         return (self.reading.settings.get("LIFEMASK_KAFKA") or self.stack.kafka).split(",")
 
     @property
+    def prefix(self) -> str:
+        return self.reading.settings.get("LIFEMASK_TOPIC_PREFIX", "")
+
+    @property
     def objects_url(self) -> str:
         return self.reading.settings.get("LIFEMASK_OBJECTS") or (self.stack.data / "objects").resolve().as_uri()
 

@@ -31,8 +31,6 @@ PATIENCE: Final = 180.0
 TRIGGER: Final = "CNRYWRD"
 """Stands in every request; a trigger word is the person's own."""
 _AGAIN: Final = frozenset({429, 500, 502, 503, 504})
-_PEOPLE: Final = 3
-"""Different faces."""
 
 
 class Sturdy(httpx.AsyncClient):
@@ -61,11 +59,12 @@ class Sturdy(httpx.AsyncClient):
 
 @dataclass
 class Crowd:
-    """So many people at once, each with one run after the other. `seed` decides what they do."""
+    """So many people at once, each with one run after the other, with so many faces. `seed` decides what they do."""
 
     house: House
     seed: int
     people: int = 6
+    faces: int = 3
     problems: list[str] = field(default_factory=list)
     """What went wrong for somebody in a way that no good client can explain."""
     accepted: set[tuple[str, str]] = field(default_factory=set)
@@ -110,7 +109,7 @@ class Crowd:
         if dice.random() < 0.2:
             self.asked[person.bus_id, key].add(await person.draft(key, trigger_word=TRIGGER))
             assert (await person.begin(key, trigger_word="OTHER")).status_code in {409, 422}
-        photos = good(PHOTOS, seed=dice.randrange(1, _PEOPLE + 1))
+        photos = good(PHOTOS, seed=dice.randrange(1, self.faces + 1))
         for at in range(0, PHOTOS, 6):
             await person.send(run, photos[at : at + 6])
         answer = await person.submit(run)
@@ -122,7 +121,7 @@ class Crowd:
         """The door of Kafka: objects in the app's prefix, then a signed event."""
         await person.introduce()
         run, upload = new_id(), "up-1"
-        photos = good(PHOTOS, seed=dice.randrange(1, _PEOPLE + 1))
+        photos = good(PHOTOS, seed=dice.randrange(1, self.faces + 1))
         await self._puts(person, upload, photos)
         names = tuple(photo.name for photo in photos)
         request = RunRequest(name="Portrait", trigger_word="TOK")  # which the app itself puts on Kafka
@@ -147,7 +146,9 @@ class Crowd:
                 AIOKafkaProducer(bootstrap_servers=self.house.brokers, acks="all", linger_ms=0) as producer,
             ):
                 headers = list(record.headers)
-                await producer.send_and_wait(record.topic, record.value, key=record.key, headers=headers)
+                await producer.send_and_wait(
+                    f"{self.house.prefix}{record.topic}", record.value, key=record.key, headers=headers
+                )
         except (KafkaError, OSError, TimeoutError):
             await asyncio.sleep(0.3)
             return False
