@@ -19,7 +19,7 @@ Play = tuple[str, int, str]
 """Point, hit, scenario."""
 
 
-NUDGE: Final = 20.0
+NUDGE: Final = 40.0
 """Seconds after which a service is killed once more, for points that are passed once in a process's life."""
 
 
@@ -46,7 +46,7 @@ class Player:
     house: House
     crowd: Crowd
     pumps: int = 3
-    patience: float = 90.0
+    patience: float = 120.0
     _wanted: Counter[str] = field(default_factory=Counter)
     _playing: Counter[str] = field(default_factory=Counter)
     _over: asyncio.Event = field(default_factory=asyncio.Event)

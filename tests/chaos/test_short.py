@@ -22,11 +22,11 @@ POINTS: Final = (
 )
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_nothing_is_lost_paid_twice_or_silent(home: Path) -> None:
     async with a_house(home) as house:
         crowd = Crowd(house, SEED, people=2, faces=1)
-        outcome = await Player(house, crowd, pumps=2).play([[(point, 1, RUN)] for point in POINTS])
+        outcome = await Player(house, crowd, pumps=2, patience=200).play([[(point, 1, RUN)] for point in POINTS])
         assert (outcome.missed, outcome.violations) == ([], [])
         wave = await Storm(house, SEED, crowd, heavy=False).wave(1, KILLS)
         assert wave.violations == [], f"seed {SEED}: {wave}"

@@ -322,7 +322,7 @@ async def _dataset(chain: Reader, fact: Fact) -> Dataset | str:
 
 async def _stated(chain: Reader, fact: Fact, attempts: dict[Any, Any]) -> str | CustodyBroken:
     try:
-        link = await chain.open(PUBLICATION, fact.body["statement"], *fact.key, attempts[fact.key], seen=None)
+        link = await chain.open(PUBLICATION, fact.body["statement"], *fact.key, attempts.get(fact.key, 1), seen=None)
     except CustodyBroken as error:
         return error
     return link.subject
