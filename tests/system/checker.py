@@ -4,7 +4,6 @@ The numbers are those of the reliability model; what does not exist yet (erasure
 """
 
 import json
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
