@@ -50,6 +50,7 @@ PATIENT: Final = {
     "LIFEMASK_BACKOFF_MAX": "3",
     "LIFEMASK_PAUSE": "1",
     "LIFEMASK_PAUSE_MAX": "3",
+    "LIFEMASK_LATE_WORK_MINUTES": "0.1",
     "LIFEMASK_AUDIT_EVERY": "0",
 }
 """So that a system that is killed a thousand times comes to rest within seconds."""

@@ -127,6 +127,7 @@ async def ports(message: Any, run: Run | None, **changes: Any) -> list[Outcome]:
         "leftovers": InMemoryLeftovers(),
         "spans": InMemorySpans(),
         "originals_kept": timedelta(hours=24),
+        "late_work": timedelta(hours=1),
         "evidence_held": timedelta(0),
         **changes,
     }
@@ -148,6 +149,7 @@ async def test_a_terminal_fact_winds_the_run_up() -> None:
         Later(ClearOriginals(**why), timedelta(hours=24)),
         Later(ClearIncoming(**why), timedelta(0)),
         Later(ClearIncoming(**why), timedelta(hours=24)),
+        Later(ClearWork(**why), timedelta(hours=1)),
     ]
     assert spans.finished == [
         (IDS["run_id"], AT + timedelta(minutes=1), SteppingTurn().got_at, "lifemask.model.ready.v1")
@@ -238,8 +240,12 @@ async def test_evidence_of_broken_custody_is_held_only_when_somebody_asked_for_i
     event = an_event(RunFailed, **IDS, stage="package", failure=failure)
     for hours, work, originals in ((0, 0, 24), (72, 72, 72)):
         out = await ports(event, a_kept_run(), evidence_held=timedelta(hours=hours))
-        delays = {type(each.message): each.after for each in out if isinstance(each, Later)}
-        assert (delays[ClearWork], delays[ClearOriginals]) == (timedelta(hours=work), timedelta(hours=originals))
+        later = [each for each in out if isinstance(each, Later)]
+        assert [each.after for each in later if isinstance(each.message, ClearWork)] == [
+            timedelta(hours=work),
+            timedelta(hours=work + 1),
+        ]
+        assert [each.after for each in later if isinstance(each.message, ClearOriginals)] == [timedelta(hours=originals)]
 
 
 def test_a_run_that_ends_here_is_shown_as_over_at_once() -> None:

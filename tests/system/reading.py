@@ -67,7 +67,8 @@ _COUNTS = """
            (select count(*) from {0}.inbox where done_at is null and dead_at is null) as undone,
            (select count(*) from {0}.inbox where dead_at is not null and done_at is null) as dead,
            (select count(*) from {0}.outbox where sent_at is null) as unsent,
-           (select count(*) from {0}.reminder where due_at < now() + interval '0.3 s') as due,
+           (select count(*) from {0}.reminder where due_at < now() + interval '0.3 s'
+             or (type like '%.clear-work.%' and due_at < now() + interval '1 min')) as due,
            (select count(*) from {0}.inbox) as got, (select count(*) from {0}.outbox) as said,
            (select count(*) from {0}.baton where taken_at is not null and passed_at is null
              and '{0}' <> 'ingest') as held

@@ -56,6 +56,9 @@ class IngestSettings(ServiceSettings):
     evidence_hours: float = Field(default=0, ge=0, le=30 * 24)
     """How long photos, archive and weights of a run stay whose custody is broken, for whoever examines it. They are a
     person's photos: 0, the default, holds none beyond the ordinary time."""
+    late_work_minutes: float = Field(default=60, gt=0)
+    """After a run's end, until clean photos, archives and weights are deleted again: a worker that was killed or frozen
+    may have written some after the first time."""
     incoming_days: float = Field(default=7, gt=0)
     """How long objects of the incoming prefix stay that no run takes over."""
     sealing_retry: float = Field(default=30, gt=0)

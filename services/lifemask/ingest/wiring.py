@@ -63,6 +63,7 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
             leftovers=StoredLeftovers(objects, chain),
             spans=TelemetrySpans(),
             originals_kept=settings.limits.originals_kept,
+            late_work=timedelta(minutes=settings.late_work_minutes),
             evidence_held=timedelta(hours=settings.evidence_hours),
             writer=RowWriter(settings.photos_min),
             on_end=on_end,

@@ -21,10 +21,14 @@ async def wind_up(
     runs: Runs,
     spans: Spans,
     originals_kept: timedelta,
+    late_work: timedelta,
     evidence_held: timedelta,
     turn: Turn,
 ) -> Sequence[Outcome]:
-    """A terminal fact: shown, traced, and what was temporary goes. Evidence of broken custody may be held a while."""
+    """A terminal fact: shown, traced, and what was temporary goes; and a while later what a worker wrote who did not know.
+
+    Evidence of broken custody may be held a while.
+    """
     run = await runs.run(event.user_id, event.run_id)
     if run is not None:
         spans.finish(run.id, run.submitted_at or run.created_at, turn.got_at, event.ce_type)
@@ -38,6 +42,7 @@ async def wind_up(
         Later(ClearOriginals(**why), timedelta(0) if expired else max(originals_kept, held)),
         Later(incoming, timedelta(0)),
         Later(incoming, originals_kept),
+        Later(ClearWork(**why), held + late_work),
     ]
 
 
