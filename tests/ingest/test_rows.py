@@ -44,9 +44,9 @@ async def test_work_goes_at_once_and_originals_after_a_day(world: World) -> None
         ("clean", 1, 10, "deleted"),
         ("archive", 1, 10, "deleted"),
         ("weights", 1, 10, "deleted"),
-        ("original", 12, 240_000, "deleted"),
-        ("names", 1, rows[4]["bytes"], "deleted"),
         ("clean", 1, 1, "deleted"),
+        ("original", 12, 240_000, "deleted"),
+        ("names", 1, rows[5]["bytes"], "deleted"),
     ]
 
 
