@@ -14,8 +14,8 @@ OF_THE_BUS: Final = frozenset(re.findall(r"create table (\w+)", BUS)) | {"migrat
 _COLUMNS: Final = """
     select attname as name, format_type(atttypid, atttypmod) as type, attnotnull as required,
            attidentity <> '' as given, atthasdef as has_default,
-           (select string_agg(pg_get_constraintdef(c.oid), ' ' order by cardinality(c.conkey), c.conname) from pg_constraint c
-            where c.conrelid = attrelid and c.contype = 'c' and attnum = any(c.conkey)) as checks
+           (select string_agg(pg_get_constraintdef(c.oid), ' ' order by cardinality(c.conkey), c.conname)
+            from pg_constraint c where c.conrelid = attrelid and c.contype = 'c' and attnum = any(c.conkey)) as checks
     from pg_attribute where attrelid = $1::text::regclass and attnum > 0 and not attisdropped order by attnum
 """
 _KEYS: Final = """

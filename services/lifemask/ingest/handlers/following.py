@@ -25,7 +25,7 @@ async def wind_up(
     evidence_held: timedelta,
     turn: Turn,
 ) -> Sequence[Outcome]:
-    """A terminal fact: shown, traced, and what was temporary goes; and a while later what a worker wrote who did not know.
+    """A terminal fact: shown, traced, and what was temporary goes; later also what a late worker wrote.
 
     Evidence of broken custody may be held a while.
     """
