@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+import asyncpg
 import pytest
 from tests.bus.lab import ROUTES, Lab, Note, Nudge
 
@@ -105,6 +106,31 @@ async def test_a_transaction_inside_another_is_refused_at_once(lab: Lab, bus: Bu
         async with bus.rows.reading(run["user_id"]):
             await act(bus, run, PhotoJudged)
     assert await lab.kinds() == []
+
+
+async def test_what_is_read_together_is_of_one_moment(bus: Bus) -> None:
+    run = a_run()
+    assert await act(bus, run, PhotoJudged)
+    meanwhile = asyncio.Event()
+
+    async def another() -> None:
+        await meanwhile.wait()
+        assert await act(bus, run, PhotoJudged, cause="meanwhile")
+
+    acting = asyncio.create_task(another())
+    async with bus.rows.reading(run["user_id"]) as connection:
+        before = await connection.fetch("select text from note")
+        meanwhile.set()
+        await acting
+        assert await connection.fetch("select text from note") == before
+    assert await notes(bus, run) == ["act", "meanwhile"]
+
+
+async def test_nothing_is_written_where_rows_are_read(bus: Bus) -> None:
+    run = a_run()
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        async with bus.rows.reading(run["user_id"]) as connection:
+            await connection.execute("delete from note")
 
 
 def test_a_handler_without_its_port_is_found_before_the_first_message(lab: Lab) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import asyncpg
 
@@ -36,8 +36,10 @@ _holding: ContextVar[bool] = ContextVar("holding_a_connection", default=False)
 
 
 @asynccontextmanager
-async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+async def transaction(pool: Pool, *, snapshot: bool = False) -> AsyncIterator[Connection]:
     """A connection in a short transaction. Raises RuntimeError inside another one of the same task.
+
+    `snapshot`: all its statements see the rows as they were at one moment, and none may write.
 
     Sixteen lanes share ten connections: if each held one while it waits for a second, all would wait for ever. So
     nesting is refused the first time it is tried, and not the first time there is load.
@@ -46,7 +48,8 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
         raise RuntimeError("a transaction inside another takes two connections of the pool: end the first one before")
     held = _holding.set(True)
     try:
-        async with pool.acquire() as connection, connection.transaction():
+        isolation: Literal["repeatable_read"] | None = "repeatable_read" if snapshot else None
+        async with pool.acquire() as connection, connection.transaction(isolation=isolation, readonly=snapshot):
             yield connection
     finally:
         _holding.reset(held)
@@ -65,7 +68,18 @@ class Rows:
 
     @asynccontextmanager
     async def reading(self, user_id: str) -> AsyncIterator[Connection]:
-        """A connection in a short transaction of `user_id`. Do no slow work inside: the pool is small."""
+        """A connection in a short transaction of `user_id`. Do no slow work inside: the pool is small.
+
+        All that is read is of one moment: a training whose attempt was read before it was adopted looks like one that
+        nobody wants, and would be cancelled.
+        """
+        async with transaction(self._pool, snapshot=True) as connection:
+            await act_for(connection, user_id)
+            yield connection
+
+    @asynccontextmanager
+    async def locking(self, user_id: str) -> AsyncIterator[Connection]:
+        """As `reading`, for reads that lock their rows: each statement sees what was committed before it."""
         async with transaction(self._pool) as connection:
             await act_for(connection, user_id)
             yield connection
