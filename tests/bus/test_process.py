@@ -16,6 +16,7 @@ import httpx
 import pytest
 from tests.bus.lab import Lab, Script, record
 from tests.bus.running import a_broker, as_owner, running, send, settings_for, until
+from tests.chaos.proxy import Fault, before_brokers, proxies
 
 from lifemask.bus.outcomes import Outcome, on
 from lifemask.bus.rows import Pool
@@ -103,6 +104,20 @@ async def test_a_process_without_its_database_or_port_ends_with_a_reason(databas
         code, errors = await ended(process)
     assert code == 1
     assert json.loads(errors.strip().splitlines()[-1])["exception"].startswith("OSError")
+
+
+async def test_brokers_that_fall_silent_cannot_keep_a_process_from_its_end(database: Make, postgres: str) -> None:
+    with a_broker() as broker, proxies(kafka=broker.bootstrap) as made:
+        settings = of(broker, dsn := await database("packager")) | {"kafka": before_brokers(made)}
+        admin = await asyncpg.connect(as_owner(postgres, dsn))
+        with a_process(**settings, watchdog="2", stop_grace="0") as process:
+            await send(broker, [record(an_event(PhotosValidated, **a_run()))])
+            await until(lambda: admin.fetchval("select count(*) from packager.outbox where sent_at is not null"))
+            made["kafka"].both(Fault(silent=True))
+            code, errors = await ended(process)
+        await admin.close()
+    assert code == 1
+    assert "no successful poll of Kafka" in errors
 
 
 async def test_a_consumer_that_hears_nothing_ends_the_service(database: Make) -> None:

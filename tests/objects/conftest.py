@@ -8,8 +8,8 @@ import pytest
 from tests.objects.wire import BUCKET, WireS3, wired
 
 from lifemask.objects import open_objects
-from lifemask.objects.port import ObjectStore
-from lifemask.objects.s3 import S3Limits, open_s3
+from lifemask.objects.port import ObjectStore, StoreLimits
+from lifemask.objects.s3 import open_s3
 from lifemask.testkit.objects import InMemoryObjects
 
 
@@ -23,7 +23,7 @@ async def wire(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WireS3]:
 @pytest.fixture
 async def s3(wire: WireS3) -> AsyncIterator[ObjectStore]:
     """The real client on that small S3, tried once, so that no test waits between tries."""
-    async with open_s3(BUCKET, S3Limits(read_timeout=1, tries=1)) as objects:
+    async with open_s3(BUCKET, StoreLimits(read_timeout=1, tries=1)) as objects:
         yield objects
 
 

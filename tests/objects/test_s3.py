@@ -9,8 +9,8 @@ from tests.objects.wire import BUCKET, Answer, Asked, Fault, WireS3, error
 from lifemask.bus.outcomes import Misconfigured, Retryable
 from lifemask.contracts import FailureCode
 from lifemask.objects.keys import Key
-from lifemask.objects.port import ObjectExists, ObjectMissing, ObjectStore
-from lifemask.objects.s3 import S3Limits, open_s3
+from lifemask.objects.port import ObjectExists, ObjectMissing, ObjectStore, StoreLimits
+from lifemask.objects.s3 import open_s3
 
 KEY = Key("users/acme.ann/runs/r/a")
 MIB = 1 << 20
@@ -67,7 +67,7 @@ async def test_trouble_is_handed_back(wire: WireS3, s3: ObjectStore) -> None:
 
 
 async def test_trouble_is_tried_again_and_one_hiccup_is_not_noticed(wire: WireS3) -> None:
-    async with open_s3(BUCKET, S3Limits(tries=2)) as objects:
+    async with open_s3(BUCKET, StoreLimits(tries=2)) as objects:
         wire.before = times(1, error(500, "InternalError"))
         await objects.put(KEY, b"1")
         wire.before = always(error(503, "SlowDown"))
@@ -78,7 +78,7 @@ async def test_trouble_is_tried_again_and_one_hiccup_is_not_noticed(wire: WireS3
 
 
 async def test_a_missing_bucket_is_ours_to_fix(wire: WireS3) -> None:
-    async with open_s3("elsewhere", S3Limits(tries=1)) as objects:
+    async with open_s3("elsewhere", StoreLimits(tries=1)) as objects:
         for call, permission in CALLS.values():
             with pytest.raises(Misconfigured) as missing:
                 await call(objects)
@@ -87,7 +87,7 @@ async def test_a_missing_bucket_is_ours_to_fix(wire: WireS3) -> None:
 
 async def test_nobody_listening_is_trouble(monkeypatch: pytest.MonkeyPatch, wire: WireS3) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
-    async with open_s3(BUCKET, S3Limits(tries=1)) as objects:
+    async with open_s3(BUCKET, StoreLimits(tries=1)) as objects:
         for call, _ in CALLS.values():
             with pytest.raises(Retryable):
                 await call(objects)
@@ -129,7 +129,7 @@ async def test_half_an_answer_is_trouble(wire: WireS3, s3: ObjectStore) -> None:
 
 async def test_silence_ends_at_the_timeout(wire: WireS3) -> None:
     wire.before = always(Answer(headers={"Content-Length": "5"}))  # five bytes that never come
-    async with open_s3(BUCKET, S3Limits(read_timeout=0.1, tries=1)) as objects:
+    async with open_s3(BUCKET, StoreLimits(read_timeout=0.1, tries=1)) as objects:
         with pytest.raises(Retryable):
             await objects.get(KEY, limit=9)
 
@@ -165,7 +165,7 @@ async def test_a_completion_whose_reply_is_lost_is_trouble_though_the_object_is_
 
 async def test_a_create_whose_reply_is_lost_meets_its_own_object(wire: WireS3, s3: ObjectStore) -> None:
     wire.after = times(1, Answer(drop="before"))
-    async with open_s3(BUCKET, S3Limits(tries=2)) as patient:
+    async with open_s3(BUCKET, StoreLimits(tries=2)) as patient:
         with pytest.raises(ObjectExists):
             await patient.put(KEY, b"mine", create_only=True)
     assert await s3.get(KEY, limit=9) == b"mine"
@@ -208,7 +208,7 @@ async def test_a_slow_store_holds_the_writer_back(wire: WireS3, s3: ObjectStore)
 async def test_settings_that_cannot_be_used_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "not a url")
     with pytest.raises(Misconfigured, match="the S3 settings cannot be used"):
-        async with open_s3(BUCKET):
+        async with open_s3(BUCKET, StoreLimits()):
             pass
 
 
@@ -217,6 +217,6 @@ async def test_missing_credentials_are_ours_to_fix(monkeypatch: pytest.MonkeyPat
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-    async with open_s3(BUCKET, S3Limits(tries=1)) as objects:
+    async with open_s3(BUCKET, StoreLimits(tries=1)) as objects:
         with pytest.raises(Misconfigured, match="credentials"):
             await objects.put(KEY, b"1")

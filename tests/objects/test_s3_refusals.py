@@ -8,8 +8,8 @@ from tests.objects.wire import BUCKET, Answer, Asked, WireS3, error, wired
 from lifemask.bus.outcomes import Misconfigured, Retryable
 from lifemask.contracts import FailureCode, new_id
 from lifemask.objects import keys
-from lifemask.objects.port import ObjectStore
-from lifemask.objects.s3 import S3Limits, open_s3
+from lifemask.objects.port import ObjectStore, StoreLimits
+from lifemask.objects.s3 import open_s3
 
 RUN = new_id()
 ONE, OTHER = keys.clean("acme.ann", RUN, new_id()), keys.clean("acme.bob", RUN, new_id())
@@ -25,7 +25,7 @@ async def wire(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WireS3]:
 
 @pytest.fixture
 async def s3(wire: WireS3) -> AsyncIterator[ObjectStore]:
-    async with open_s3(BUCKET, S3Limits(tries=1)) as objects:
+    async with open_s3(BUCKET, StoreLimits(tries=1)) as objects:
         yield objects
 
 

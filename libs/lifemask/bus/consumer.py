@@ -20,6 +20,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
+from lifemask.bus.closing import close
 from lifemask.bus.inbound import Raw
 from lifemask.bus.undecodable import gap_in, tolerate
 from lifemask.runtime.settings import ServiceSettings
@@ -27,7 +28,7 @@ from lifemask.runtime.settings import ServiceSettings
 log = structlog.get_logger()
 
 _STOP_SECONDS = 2.0
-"""For a batch that is being stored when the service stops."""
+"""For a batch that is being stored when the service stops, and once more to take leave of the group."""
 _SAME_ERRORS: Final = 5
 """So often may Kafka say the same error before the process ends; FastStream pauses for 5 to 15 s after each."""
 _FORGIVEN_AFTER: Final = 120.0
@@ -52,6 +53,7 @@ class Consumer:
         self._broker = KafkaBroker(
             settings.brokers,
             client_id=f"lifemask-{group}",
+            request_timeout_ms=settings.kafka_request_timeout_ms,
             allow_auto_create_topics=False,
             logger=None,
             graceful_timeout=_STOP_SECONDS,
@@ -87,7 +89,7 @@ class Consumer:
             self._watch_polls()
             yield
         finally:
-            await self._broker.stop()
+            await close("kafka", self._broker.stop(), 2 * _STOP_SECONDS)  # else its session runs out
 
     async def _parse(self, records: Records, parse: Callable[[Records], Awaitable[KafkaMessage]]) -> KafkaMessage:
         try:

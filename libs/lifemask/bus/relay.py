@@ -4,13 +4,13 @@ A crash between send and mark sends again: the receiver's inbox knows the identi
 """
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 
 import asyncpg
 import structlog
 from aiokafka import AIOKafkaProducer
 
+from lifemask.bus.closing import close
 from lifemask.bus.inbound import headers_bytes
 from lifemask.bus.rows import Connection, session
 from lifemask.bus.signals import Signals
@@ -20,6 +20,7 @@ log = structlog.get_logger()
 _BATCH = 500
 """Events sent and marked together."""
 _STOP_SECONDS = 1.0
+"""What is not sent now is sent by the next leader: no reason to wait long for a broker that is away."""
 _LEADER_POLL = 1.0
 """Seconds between two tries to become the leader."""
 
@@ -38,6 +39,7 @@ class Relay:
     signals: Signals
     poll: float
     patience: float
+    request_timeout_ms: int
 
     async def run(self) -> None:
         """Leads and publishes until cancelled. Ends with an exception when the connection or the broker is lost."""
@@ -48,13 +50,18 @@ class Relay:
             await self._lead(connection)
             await self._refill(connection)
             producer = AIOKafkaProducer(
-                bootstrap_servers=self.brokers, enable_idempotence=True, acks="all", linger_ms=0, max_batch_size=262_144
+                bootstrap_servers=self.brokers,
+                enable_idempotence=True,
+                acks="all",
+                linger_ms=0,
+                max_batch_size=262_144,
+                request_timeout_ms=self.request_timeout_ms,
             )
             try:
                 await producer.start()
                 await self._publish(connection, producer)
             finally:
-                await _stop(producer)
+                await close("kafka", producer.stop(), _STOP_SECONDS)
         finally:
             connection.terminate()  # gives the lock up at once; nothing is under way in it
 
@@ -99,10 +106,3 @@ async def _send(producer: AIOKafkaProducer, row: asyncpg.Record) -> "asyncio.Fut
         row["topic"], value=row["value"], key=row["key"].encode(), headers=headers_bytes(row["headers"])
     )
     return sent
-
-
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """What is not sent now is sent by the next leader: no reason to wait long for a broker that is away."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_STOP_SECONDS):
-            await producer.stop()

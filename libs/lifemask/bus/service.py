@@ -220,6 +220,7 @@ class Service:
             bus.signals,
             settings.poll,
             settings.watchdog,
+            settings.kafka_request_timeout_ms,
         )
         self.consumer: Consumer | None = None
 

@@ -19,7 +19,8 @@ from lifemask.contracts import new_id
 from lifemask.doctor.objects import PART, Grant
 from lifemask.objects import keys
 from lifemask.objects.keys import Key
-from lifemask.objects.s3 import S3Limits, open_client
+from lifemask.objects.port import StoreLimits
+from lifemask.objects.s3 import open_client
 from lifemask.objects.s3_errors import Denied, translated
 from lifemask.objects.s3_trial import ABORT, DELETE, GET, LIST, PUT, Trial
 from lifemask.runtime.checkup import Finding
@@ -27,7 +28,7 @@ from lifemask.runtime.checkup import Finding
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
-_LIMITS: Final = S3Limits(connect_timeout=2, read_timeout=3, tries=1, connections=20)
+_LIMITS: Final = StoreLimits(connect_timeout=2, read_timeout=3, tries=1, connections=20)
 _SETTING: Final = "Look whether the store runs, and at AWS_ENDPOINT_URL_S3."
 _WHOLE: Final = {GET, PUT, DELETE}
 _PRESIGNED_SECONDS: Final = 60

@@ -20,6 +20,16 @@ CHUNK: Final = 1 << 20
 """Largest chunk of a read, in bytes."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoreLimits:
+    """Seconds, tries per request (the lane's own retries come on top) and connections of one client."""
+
+    connect_timeout: float = 5
+    read_timeout: float = 30
+    tries: int = 3
+    connections: int = 50
+
+
 class ObjectMissing(LookupError):
     """There is no such object. The text names no key: keys carry user ids."""
 

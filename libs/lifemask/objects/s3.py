@@ -6,7 +6,6 @@ second time, which halves the client's CPU: our own SHA-256 digests prove what m
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lifemask.bus.outcomes import Misconfigured
 from lifemask.contracts import FailureCode
 from lifemask.objects.keys import Key, folder_of, parts
-from lifemask.objects.port import CHUNK, ObjectInfo, ObjectMissing, ObjectStore, ObjectTooLarge, ObjectWriter
+from lifemask.objects.port import (
+    CHUNK,
+    ObjectInfo,
+    ObjectMissing,
+    ObjectStore,
+    ObjectTooLarge,
+    ObjectWriter,
+    StoreLimits,
+)
 from lifemask.objects.s3_errors import Denied, code_of, translated
 from lifemask.objects.s3_trial import DELETE, GET, LIST, PUT, Judge, Trial
 from lifemask.objects.s3_upload import Upload, put
@@ -28,26 +35,16 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import GetObjectRequestTypeDef
 
 
-@dataclass(frozen=True, slots=True)
-class S3Limits:
-    """Seconds, tries per request (the lane's own retries come on top) and connections of one service."""
-
-    connect_timeout: float = 5
-    read_timeout: float = 30
-    tries: int = 3
-    connections: int = 50
-
-
 @asynccontextmanager
-async def open_s3(bucket: str, limits: S3Limits | None = None) -> AsyncIterator[ObjectStore]:
+async def open_s3(bucket: str, limits: StoreLimits) -> AsyncIterator[ObjectStore]:
     """The store in `bucket`. Asks it nothing yet. Raises Misconfigured when the `AWS_*` settings cannot be used."""
-    async with open_client(limits or S3Limits()) as client:
+    async with open_client(limits) as client:
         yield S3Objects(client, bucket)
 
 
 @asynccontextmanager
 async def open_client(
-    limits: S3Limits, account: tuple[str | None, str | None] = (None, None), session: aioboto3.Session | None = None
+    limits: StoreLimits, account: tuple[str | None, str | None] = (None, None), session: aioboto3.Session | None = None
 ) -> AsyncIterator["S3Client"]:
     """A client of the store that the `AWS_*` settings name. `account`: other credentials, access and secret key.
 
@@ -200,7 +197,7 @@ class S3Objects:
                 body.close()
 
 
-def _config(limits: S3Limits) -> AioConfig:
+def _config(limits: StoreLimits) -> AioConfig:
     return AioConfig(
         connect_timeout=limits.connect_timeout,
         read_timeout=limits.read_timeout,

@@ -1,6 +1,7 @@
 """A service's process: settings, logs, telemetry, then the service and its HTTP server until a signal comes.
 
-Exit codes: 0 stopped on request, 1 something essential broke (the supervisor starts it again), 3 a setting is wrong.
+Exit codes: 0 stopped on request, 1 something essential broke (the supervisor starts it again) or did not stop in time,
+3 a setting is wrong.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 import uvicorn
@@ -21,9 +22,12 @@ from lifemask.runtime import logs, telemetry
 from lifemask.runtime.health import health_app
 from lifemask.runtime.serving import bounded
 from lifemask.runtime.settings import ServiceSettings
-from lifemask.runtime.watch import die_with_parent
+from lifemask.runtime.watch import die_with_parent, end_within
 
 log = structlog.get_logger()
+
+_CLOSING: Final = 6.0
+"""Seconds for connections to be closed, after the grace of handlers at work."""
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -83,7 +87,9 @@ async def _serve(name: str, wiring: Callable[[S], AbstractAsyncContextManager[Ru
         with _listening(settings) as listener:
             async with wiring(settings) as service:
                 log.info("starting", port=listener.getsockname()[1])
-                await _until(stop, service.run(), _http(name, service, settings, listener))
+                await _until(
+                    stop, settings.stop_grace + _CLOSING, service.run(), _http(name, service, settings, listener)
+                )
     except Exception as problem:
         log.exception("broken", problem=type(problem).__name__)
         return 1
@@ -91,11 +97,15 @@ async def _serve(name: str, wiring: Callable[[S], AbstractAsyncContextManager[Ru
     return 0
 
 
-async def _until(stop: asyncio.Event, *works: Any) -> None:
-    """Runs `works` until `stop`; raises when one of them ends before."""
+async def _until(stop: asyncio.Event, longest_end: float, *works: Any) -> None:
+    """Runs `works` until `stop`; raises when one of them ends before. Then `longest_end` seconds are left."""
     tasks = [asyncio.create_task(work) for work in works]
     stopped = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task in done - {stopped}:
+        if not task.cancelled() and (problem := task.exception()):
+            log.error("breaking", problem=type(problem).__name__)  # at once: who is silent may keep the rest from it
+    end_within(longest_end)
     for task in (stopped, *tasks):
         task.cancel()
     await asyncio.gather(stopped, *tasks, return_exceptions=True)

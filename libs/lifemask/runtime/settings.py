@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lifemask.contracts import Stage
+from lifemask.objects.port import StoreLimits
 
 HOURS_BY_STAGE = {Stage.REQUEST: 6, Stage.VALIDATE: 1, Stage.PACKAGE: 1, Stage.TRAIN: 12, Stage.PUBLISH: 6}
 """How long a run may stay in a stage (hours) before it is ended as failed."""
@@ -26,6 +27,12 @@ class ServiceSettings(BaseSettings):
     """DSN of this service's role."""
     objects: str = Field(default_factory=lambda: Path(".lifemask/objects").resolve().as_uri())
     """`file:///directory` (absolute) or `s3://bucket`."""
+    store_connect_timeout: float = Field(default=5, gt=0)
+    store_timeout: float = Field(default=30, gt=0)
+    """Longest silence of an S3 store in the middle of a request."""
+    store_tries: int = Field(default=3, ge=1)
+    """Tries of one request; the attempts at a message come on top."""
+    store_connections: int = Field(default=50, ge=1)
     keys: Path = Path("./.lifemask/keys")
     """Directory with this installation's keys."""
     keyring_root: str = Field(default="", pattern=r"^(SHA256:[A-Za-z0-9+/]{43})?$")
@@ -92,6 +99,8 @@ class ServiceSettings(BaseSettings):
     """How long done messages stay in the inbox for deduplication; 0 keeps them for ever (embedded broker)."""
     kafka_session_timeout_ms: int = Field(default=10_000, ge=1000)
     """A real Kafka refuses less than 6000; the embedded broker takes 2000."""
+    kafka_request_timeout_ms: int = Field(default=20_000, ge=1000)
+    """Longest silence of a broker; longer than the session timeout, which a group may wait for while it gathers."""
     kafka_heartbeat_ms: int = Field(default=3000, ge=100)
     kafka_fetch_wait_ms: int = Field(default=100, ge=1)
     kafka_batch: int = Field(default=500, ge=1)
@@ -103,6 +112,11 @@ class ServiceSettings(BaseSettings):
     def brokers(self) -> list[str]:
         """The brokers as a list."""
         return [broker.strip() for broker in self.kafka.split(",") if broker.strip()]
+
+    @property
+    def store_limits(self) -> StoreLimits:
+        """For the client of an S3 store."""
+        return StoreLimits(self.store_connect_timeout, self.store_timeout, self.store_tries, self.store_connections)
 
     def deadline(self, stage: Stage) -> timedelta | None:
         """How long a run may stay in `stage`; None for a stage that ends by its own rule."""

@@ -26,11 +26,20 @@ def die_with_parent(fd: int | None, grace: float = 8.0) -> None:
     threading.Thread(target=_await_end, args=(fd, grace), name="die-with-parent", daemon=True).start()
 
 
+def end_within(seconds: float) -> None:
+    """Ends this process `seconds` from now, whatever it still waits for: its supervisor must see its end to act."""
+    threading.Thread(target=_end_after, args=(seconds,), name="end-within", daemon=True).start()
+
+
 def _await_end(fd: int, grace: float) -> None:
     try:
         while os.read(fd, 64):
             pass
     finally:  # an unreadable pipe must not leave an unwatched process behind
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(grace)
-        os._exit(1)
+        _end_after(grace)
+
+
+def _end_after(seconds: float) -> None:
+    time.sleep(seconds)
+    os._exit(1)

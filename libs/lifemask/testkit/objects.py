@@ -20,6 +20,7 @@ from lifemask.objects.port import (
     ObjectStore,
     ObjectTooLarge,
     ObjectWriter,
+    StoreLimits,
 )
 
 PERMISSIONS: Final = frozenset({"GetObject", "PutObject", "DeleteObject", "ListBucket"})
@@ -160,7 +161,7 @@ class _Writer:
 
 
 @asynccontextmanager
-async def _opened(url: SplitResult) -> AsyncIterator[ObjectStore]:
+async def _opened(url: SplitResult, _limits: StoreLimits) -> AsyncIterator[ObjectStore]:
     yield InMemoryObjects.named(url.netloc)
 
 

@@ -24,7 +24,7 @@ async def image_validator(settings: ImageValidatorSettings) -> AsyncIterator[Ser
     policy = replace(settings.policy, heic=settings.photo_heic and heic.is_installed())
     with open_imaging(policy, settings.imaging_threads) as imaging:
         async with (
-            open_objects(settings.objects) as objects,
+            open_objects(settings.objects, settings.store_limits) as objects,
             open_bus("image-validator", Stage.VALIDATE, settings) as bus,
         ):
             chain = Chain(objects, bus.signer, bus.trust)

@@ -39,7 +39,7 @@ from lifemask.objects.tokens import Tokens, load_secret
 async def ingest(settings: IngestSettings) -> AsyncIterator[Service]:
     """The service with its API, ready to run; everything it opened is closed at the end."""
     async with (
-        open_objects(settings.objects) as objects,
+        open_objects(settings.objects, settings.store_limits) as objects,
         _provider(settings) as http,
         aclosing(GuardedWeb(settings.url_door_allow, settings.fetch_seconds)) as web,
         open_bus("ingest", Stage.REQUEST, settings) as bus,

@@ -23,7 +23,7 @@ async def notifier(settings: NotifierSettings) -> AsyncIterator[Service]:
     """The service, ready to run; everything it opened is closed at the end."""
     reach = Reach(_bounds(settings), time.monotonic)
     async with (
-        open_objects(settings.objects) as objects,
+        open_objects(settings.objects, settings.store_limits) as objects,
         open_webhooks(settings.targets, _now, patience=settings.webhook_timeout, reach=reach) as webhooks,
         open_bus("notifier", Stage.NOTIFY, settings) as bus,
     ):

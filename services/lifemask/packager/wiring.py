@@ -17,7 +17,10 @@ from lifemask.packager.settings import PackagerSettings
 @asynccontextmanager
 async def packager(settings: PackagerSettings) -> AsyncIterator[Service]:
     """The service, ready to run; everything it opened is closed at the end."""
-    async with open_objects(settings.objects) as objects, open_bus("packager", Stage.PACKAGE, settings) as bus:
+    async with (
+        open_objects(settings.objects, settings.store_limits) as objects,
+        open_bus("packager", Stage.PACKAGE, settings) as bus,
+    ):
         chain = Chain(objects, bus.signer, bus.trust)
         yield bus.serve(
             refusing(HANDLERS, Refusals(objects, chain)),

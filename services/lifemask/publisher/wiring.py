@@ -21,7 +21,7 @@ from lifemask.publisher.settings import PublisherSettings
 async def publisher(settings: PublisherSettings) -> AsyncIterator[Service]:
     """The service, ready to run; everything it opened is closed at the end."""
     async with (
-        open_objects(settings.objects) as objects,
+        open_objects(settings.objects, settings.store_limits) as objects,
         open_hub(
             objects,
             token=settings.hf_token.get_secret_value(),

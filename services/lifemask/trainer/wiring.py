@@ -32,7 +32,7 @@ async def trainer(settings: TrainerSettings) -> AsyncIterator[Service]:
     if not may_be_called(settings.public_url):
         log.warning("no_callbacks", reason="LIFEMASK_PUBLIC_URL is neither https nor on this machine; looks must do")
     async with (
-        open_objects(settings.objects) as objects,
+        open_objects(settings.objects, settings.store_limits) as objects,
         open_trainings(
             settings.replicate_api_token.get_secret_value(), settings.replicate_base_url, _account(settings)
         ) as trainings,
