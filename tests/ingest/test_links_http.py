@@ -56,7 +56,7 @@ async def test_a_row_that_names_another_users_weights_leads_nowhere(world: World
     model, theirs = await published(world), f"users/acme.u2/models/{new_id()}/1-3/lora.safetensors"
     (world.folder / theirs).parent.mkdir(parents=True)
     (world.folder / theirs).write_bytes(CONTENT)
-    async with world.service.bus.rows.locking("acme.u1") as connection:
+    async with world.service.bus.rows.reading("acme.u1", locks=True) as connection:
         await connection.execute("update model set store_key = $1", theirs)
     answer = await world.http.get(f"/v1/users/u1/models/{model}")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

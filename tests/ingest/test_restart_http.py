@@ -292,7 +292,7 @@ async def assert_refused(world: World, run: str, link: str) -> None:
 
 
 async def change_rows(world: World, sql: str, *values: object) -> None:
-    async with world.service.bus.rows.locking(USER) as connection:
+    async with world.service.bus.rows.reading(USER, locks=True) as connection:
         await connection.execute(sql, *values)
 
 

@@ -22,7 +22,7 @@ async def test_rows_of_another_user_do_not_exist(world: World, user: str) -> Non
         TABLES, 0
     )
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        async with world.service.bus.rows.locking("acme.u1") as connection:
+        async with world.service.bus.rows.reading("acme.u1", locks=True) as connection:
             await connection.execute("update run set user_id = 'acme.u9'")
 
 

@@ -132,7 +132,7 @@ async def test_what_the_framework_refuses_is_a_problem_too(world: World) -> None
 
 async def test_a_fault_of_ours_shows_no_trace(world: World) -> None:
     run = await world.draft()
-    async with world.service.bus.rows.locking("acme.u1") as connection:
+    async with world.service.bus.rows.reading("acme.u1", locks=True) as connection:
         await connection.execute("update run set request = 'broken'")
     answer = await world.http.get(f"{RUNS}/{run}")
     assert (answer.status_code, answer.json()["code"], answer.json()["run_id"]) == (500, "internal", run)

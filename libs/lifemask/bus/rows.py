@@ -67,19 +67,14 @@ class Rows:
         self._pool = pool
 
     @asynccontextmanager
-    async def reading(self, user_id: str) -> AsyncIterator[Connection]:
+    async def reading(self, user_id: str, *, locks: bool = False) -> AsyncIterator[Connection]:
         """A connection in a short transaction of `user_id`. Do no slow work inside: the pool is small.
 
         All that is read is of one moment: a training whose attempt was read before it was adopted looks like one that
         nobody wants, and would be cancelled.
-        """
-        async with transaction(self._pool, snapshot=True) as connection:
-            await act_for(connection, user_id)
-            yield connection
 
-    @asynccontextmanager
-    async def locking(self, user_id: str) -> AsyncIterator[Connection]:
-        """As `reading`, for reads that lock their rows: each statement sees what was committed before it."""
-        async with transaction(self._pool) as connection:
+        `locks`: rows are locked for who changes them, so each statement sees what was committed before it.
+        """
+        async with transaction(self._pool, snapshot=not locks) as connection:
             await act_for(connection, user_id)
             yield connection

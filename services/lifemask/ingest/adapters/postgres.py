@@ -117,7 +117,7 @@ class PostgresRuns:
 
     async def is_copied(self, user_id: str, run_id: str) -> bool:
         """Locks the run as `Restarted` does, so that this comes before or after a restart and never beside it."""
-        async with self._rows.locking(user_id) as connection:
+        async with self._rows.reading(user_id, locks=True) as connection:
             new = await connection.fetchval(
                 "select restarted_as from run where user_id = $1 and run_id = $2 for update", user_id, run_id
             )
