@@ -4,12 +4,13 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.system.stack import UP, WATCHED
 
 from lifemask.cli.house import app_signer
 from lifemask.contracts.signing import Signer
@@ -61,7 +62,9 @@ def plain_environment() -> dict[str, str]:
 async def up(data: Path, settings: dict[str, str]) -> AsyncIterator[dict[str, Any]]:
     """`lifemask up` with these settings; yields what it tells when it is ready."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "lifemask.cli.main", "up", "--json", "--data", str(data)),
+        *UP,
+        *("--data", str(data), "--watch-fd", str(WATCHED)),
+        pass_fds=(WATCHED,),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         env=plain_environment() | settings,

@@ -16,6 +16,10 @@ from tests.one_machine.waiting import is_running, wait_until
 
 from lifemask.cli.chosen import isolated
 
+UP: Final = (sys.executable, "-m", "lifemask.cli.main", "up", "--json")
+WATCHED, _HELD = os.pipe()
+"""Held open by the process of the tests: no system outlives it, however it ends."""
+
 SERVICES: Final = ("ingest", "image_validator", "packager", "trainer", "publisher", "notifier")
 
 QUICK: Final = {
@@ -50,7 +54,8 @@ class Stack:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "lifemask.cli.main", "up", "--json", "--data", str(self.data)],
+                [*UP, "--data", str(self.data), "--watch-fd", str(WATCHED)],
+                pass_fds=(WATCHED,),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # tells the app's key to whoever started it
                 stderr=log,

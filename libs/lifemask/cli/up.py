@@ -11,13 +11,22 @@ from lifemask.cli.out import Out
 from lifemask.cli.perform import AsJson, Debug, needs_extra, perform
 from lifemask.cli.stops import Code, Failed
 from lifemask.cli.whereabouts import DATA
+from lifemask.runtime.watch import die_with_parent
 
 DataHere = Annotated[Path, typer.Option("--data", help="Where everything is kept; made when missing.")]
+WatchFd = Annotated[int | None, typer.Option("--watch-fd", hidden=True, help="Ends when this inherited pipe does.")]
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of the API; 0 takes a free one.")]
 
 
-def up(data: DataHere = DATA, port: PortOption = 0, as_json: AsJson = False, debug: Debug = False) -> None:
+def up(
+    data: DataHere = DATA,
+    port: PortOption = 0,
+    as_json: AsJson = False,
+    debug: Debug = False,
+    watch_fd: WatchFd = None,
+) -> None:
     """Run the whole system on this machine until Ctrl-C; whatever the environment does not name is embedded."""
+    die_with_parent(watch_fd)
     perform(lambda out: _up(out, data, port), as_json=as_json, debug=debug)
 
 
