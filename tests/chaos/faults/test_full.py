@@ -49,8 +49,10 @@ def may_mount() -> bool:
     return done
 
 
-@pytest.fixture(params=["limit", *(["tmpfs"] if may_mount() else [])])
+@pytest.fixture(params=["limit", "tmpfs"])
 def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[House]:
+    if request.param == "tmpfs" and not may_mount():
+        pytest.skip("this account may mount no file system: the disk that is full is not played, only the limit is")
     (own := folder / request.param).mkdir()
     with house(own) as home, mounted(home.data / "objects") if request.param == "tmpfs" else _nothing():
         try:
