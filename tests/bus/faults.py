@@ -47,8 +47,8 @@ class _Mortal:
         self._pool = pool
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
-        transaction = self._connection.transaction()
+    async def transaction(self, **kind: Any) -> AsyncIterator[None]:
+        transaction = self._connection.transaction(**kind)
         await transaction.start()
         try:
             yield
