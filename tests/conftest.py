@@ -20,7 +20,8 @@ from lifemask.bus.rows import Pool
 from lifemask.cli.embedded.postgres import running_postgres
 from lifemask.testkit.keys import write_keys
 
-SYSTEM = "tests/system/"
+TOGETHER = ("tests/system/", "tests/cli/test_portraits.py")
+"""Each goes to one worker, which then starts one system, and draws one album."""
 
 settings.register_profile("suite", max_examples=30, deadline=None)
 settings.load_profile("suite")
@@ -30,19 +31,20 @@ MakeDatabase = Callable[..., Awaitable[str]]
 Migrated = Callable[..., Awaitable[Pool]]
 
 
-class OneSystem(LoadGroupScheduling):  # type: ignore[misc]  # likewise
-    """All tests of one running system go to one worker, which then starts one.
+class Together(LoadGroupScheduling):  # type: ignore[misc]  # likewise
+    """Tests that share what is dear to make go to one worker.
 
-    By folder: pytest-xdist 3.8.0 does not see the mark `xdist_group` under pytest 9.2.
+    By place: pytest-xdist 3.8.0 does not see the mark `xdist_group` under pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return SYSTEM if nodeid.startswith(SYSTEM) else str(super()._split_scope(nodeid))
+        shared = (place for place in TOGETHER if nodeid.startswith(place))
+        return next(shared, None) or str(super()._split_scope(nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)  # there is no such hook when tests run without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGroupScheduling | None:
-    return OneSystem(config, log) if config.getoption("dist") == "loadgroup" else None
+    return Together(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

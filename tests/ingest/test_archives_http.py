@@ -27,8 +27,8 @@ USER = "acme.u1"
 SIZE = 3_000_000
 CONTENT = random.Random(7).randbytes(SIZE)
 SOON = timedelta(minutes=5)
-HOLES = SealedArchive(keys.Key("-"), 1, 2 * 10**9, "2e0c654b6cba3a1e816726bae0eac481eb7fd0351633768c3c18392e0f02b619")
-"""2 GB of zeros."""
+HOLES = SealedArchive(keys.Key("-"), 1, 4 * 10**8, "36286c9dd45c90a7ff4443de7fc7301c5bc4900ff415d789dbc7f9a32a9dbb83")
+"""400 MB of zeros."""
 
 
 @dataclass
@@ -271,7 +271,7 @@ async def test_refusals_are_words_of_the_contract(gateway: Gateway) -> None:
 
 
 async def test_a_great_archive_takes_little_memory(gateway: Gateway) -> None:
-    """2 GB of holes, through the whole app without a socket."""
+    """400 MB of holes, through the whole app without a socket."""
     gateway.lies(b"")
     with gateway.path.open("r+b") as file:
         file.truncate(HOLES.bytes)

@@ -250,14 +250,19 @@ async def test_a_row_that_was_changed_by_hand_is_named(audited: Audited) -> None
 async def test_every_changed_event_is_named(audited: Audited) -> None:
     records = list(audited.case.records or ())
     assert len(records) > 60
+    kinds = set()
     for number, seen in enumerate(records):
-        for changes in (
-            {"value": flipped(seen.record.value)},
+        changed: list[dict[str, Any]] = [{"value": flipped(seen.record.value)}]
+        rest: tuple[dict[str, Any], ...] = (
             {"key": b"acme.somebody"},
             {"topic": "lifemask.elsewhere"},
             {"headers": tuple((n, flipped(v) if n == "ce_signature" else v) for n, v in seen.record.headers)},
             {"headers": tuple((n, v + b"0" if n == "ce_id" else v) for n, v in seen.record.headers)},
-        ):
+        )
+        if (kind := dict(seen.record.headers)["ce_type"]) not in kinds:  # what is around the body: once of each type
+            kinds.add(kind)
+            changed += rest
+        for changes in changed:
             altered = [*records]
             altered[number] = replace(seen, record=seen.record._replace(**changes))
             report = audited.judged(records=altered)
