@@ -1,9 +1,14 @@
 """What the S3 client makes of answers that are not the usual ones: refusals, trouble, silence, half an answer."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from tests.chaos import proxy
+from tests.chaos.proxy import proxies
 from tests.objects.wire import BUCKET, Answer, Asked, Fault, WireS3, error
 
 from lifemask.bus.outcomes import Misconfigured, Retryable
@@ -132,6 +137,20 @@ async def test_silence_ends_at_the_timeout(wire: WireS3) -> None:
     async with open_s3(BUCKET, StoreLimits(read_timeout=0.1, tries=1)) as objects:
         with pytest.raises(Retryable):
             await objects.get(KEY, limit=9)
+
+
+@pytest.mark.usefixtures("wire")
+async def test_a_put_into_silence_ends_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for "100 Continue", on a connection that was accepted."""
+    with proxies(store=urlsplit(os.environ["AWS_ENDPOINT_URL_S3"]).netloc) as made:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://{made['store'].address}")
+        async with open_s3(BUCKET, StoreLimits(read_timeout=0.1, request_timeout=0.5, tries=2)) as objects:
+            await objects.put(KEY, b"once")
+            made["store"].both(proxy.Fault(silent=True))
+            async with asyncio.timeout(5):
+                with pytest.raises(Retryable):
+                    await objects.put(KEY, b"again")
+        assert made["store"].hits["silent"] >= 2
 
 
 async def test_a_part_that_fails_ends_the_upload_and_leaves_no_parts(wire: WireS3, s3: ObjectStore) -> None:

@@ -65,4 +65,4 @@ async def test_null_headers_cost_no_record(world: World) -> None:
     await world.send(50, headers=[("note", None)])
     await world.until_done()
     assert_whole(world.sent, await world.sealed())
-    await until(lambda: world.database.fetchval("select count(*) = 1 from inbox where dead_at is not null"))
+    await until(lambda: world.database.fetchval("select count(*) = 1 from security where reason = 'unsigned'"))

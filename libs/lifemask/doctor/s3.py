@@ -28,7 +28,7 @@ from lifemask.runtime.checkup import Finding
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
-_LIMITS: Final = StoreLimits(connect_timeout=2, read_timeout=3, tries=1, connections=20)
+_LIMITS: Final = StoreLimits(connect_timeout=2, read_timeout=3, request_timeout=3, tries=1, connections=20)
 _SETTING: Final = "Look whether the store runs, and at AWS_ENDPOINT_URL_S3."
 _WHOLE: Final = {GET, PUT, DELETE}
 _PRESIGNED_SECONDS: Final = 60

@@ -26,6 +26,9 @@ class StoreLimits:
 
     connect_timeout: float = 5
     read_timeout: float = 30
+    """Between two pieces of an answer."""
+    request_timeout: float = 60
+    """From the first byte of a request to the head of its answer: a part of 8 MiB at 140 kB/s."""
     tries: int = 3
     connections: int = 50
 

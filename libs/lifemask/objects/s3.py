@@ -4,14 +4,16 @@ Credentials, region and endpoint are the `AWS_*` variables that boto reads. Payl
 second time, which halves the client's CPU: our own SHA-256 digests prove what matters.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aioboto3
 from aiobotocore.config import AioConfig
-from botocore.exceptions import BotoCoreError, ClientError
+from aiobotocore.httpsession import AIOHTTPSession
+from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from lifemask.bus.outcomes import Misconfigured
 from lifemask.contracts import FailureCode
@@ -199,6 +201,7 @@ class S3Objects:
 
 def _config(limits: StoreLimits) -> AioConfig:
     return AioConfig(
+        http_session_cls=_session_with(limits.request_timeout),
         connect_timeout=limits.connect_timeout,
         read_timeout=limits.read_timeout,
         max_pool_connections=limits.connections,
@@ -208,3 +211,20 @@ def _config(limits: StoreLimits) -> AioConfig:
         signature_version="s3v4",  # else targets in us-east-1 get the old signature, which binds no header
         s3={"payload_signing_enabled": False},
     )
+
+
+def _session_with(seconds: float) -> type[AIOHTTPSession]:
+    """A session whose requests end: aiohttp reads against the clock, but only once it has sent the whole body.
+
+    A put waits for "100 Continue" before its body: on a connection that fell silent it would wait for ever.
+    """
+
+    class Session(AIOHTTPSession):
+        async def send(self, request: Any) -> Any:
+            try:
+                async with asyncio.timeout(seconds):
+                    return await super().send(request)
+            except TimeoutError as silence:
+                raise ReadTimeoutError(endpoint_url=request.url, error=silence) from None
+
+    return Session

@@ -27,6 +27,7 @@ PATIENT = {
     "LIFEMASK_KAFKA_REQUEST_TIMEOUT_MS": "9000",
     "LIFEMASK_WATCHDOG": "15",
     "LIFEMASK_STORE_TIMEOUT": "3",
+    "LIFEMASK_STORE_REQUEST_TIMEOUT": "3",
 }
 """The shortest session that a real Kafka grants; a watchdog that lets a group of it come together."""
 NOTICED = ("message_retried", "broken", "poll_failed")
