@@ -16,7 +16,18 @@ from typing import Final
 from bench.row import Row, show
 from tools.servers import CannotRun
 
-ALL: Final = ("validate", "archive", "events", "neighbours", "whole_run", "custody", "cold_start", "stored", "real")
+ALL: Final = (
+    "validate",
+    "archive",
+    "events",
+    "neighbours",
+    "flood",
+    "whole_run",
+    "custody",
+    "cold_start",
+    "stored",
+    "real",
+)
 MORE: Final = ("crowd", "audit")
 """Modules of this folder, each with a `main` that returns rows; `crowd` and `audit` take minutes: only when named."""
 

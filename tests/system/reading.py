@@ -143,7 +143,12 @@ async def read_log(brokers: str, prefix: str = "") -> list[ConsumerRecord]:
         if topic["topic"] in ours
         for part in topic["partitions"]
     ]
-    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, enable_auto_commit=False, fetch_max_wait_ms=20)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=brokers,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",  # else a late answer may set a partition to its end after the seek below
+        fetch_max_wait_ms=20,
+    )
     await consumer.start()
     try:
         consumer.assign(places)

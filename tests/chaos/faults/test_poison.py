@@ -1,17 +1,15 @@
 """Records that nobody can handle: they lie aside, and all others flow."""
 
 from dataclasses import replace
-from typing import Any
 
 import asyncpg
 import pytest
 from tests.chaos.faults.bus import Sent, by, poisoned, send
 from tests.chaos.faults.house import House
+from tests.chaos.faults.letters import letters, more_letters, operator_says
 from tests.chaos.faults.people import ended, street
-from tests.system.commands import command
 from tests.system.conftest import a_person
 from tests.system.reading import POISON
-from tests.system.stack import SERVICES
 from tests.system.waiting import eventually
 
 from lifemask.contracts import PhotosValidated, new_id
@@ -48,30 +46,6 @@ async def test_corrupt_records_lie_aside_and_everybody_else_goes_on(home: House)
         assert outcomes == ["discarded", "discarded", "discarded", "run_failed"]
         assert await letters(home) == set()
         await there.sound()
-
-
-async def operator_says(home: House, act: str, letter: str) -> tuple[int, list[dict[str, Any]]]:
-    return await command(home, "dead-letters", act, letter, "--yes")
-
-
-async def letters(home: House) -> set[str]:
-    rows = await asyncpg.connect(home.dsn)
-    try:
-        found = set[str]()
-        for service in SERVICES:
-            for row in await rows.fetch(
-                f"select seq from {service}.inbox where dead_at is not null and done_at is null"
-            ):
-                found.add(f"{service}/{row['seq']}")
-        return found
-    finally:
-        await rows.close()
-
-
-async def more_letters(home: House, before: set[str], count: int) -> list[str]:
-    found = sorted(await letters(home) - before)
-    assert len(found) <= count, found
-    return found if len(found) == count else []
 
 
 async def refused(home: House) -> list[str]:

@@ -4,8 +4,8 @@ import asyncpg
 import pytest
 from tests.chaos.faults.bus import by, poisoned, send
 from tests.chaos.faults.house import House
+from tests.chaos.faults.letters import letters
 from tests.chaos.faults.people import ended, street
-from tests.chaos.faults.test_poison import letters
 from tests.system.conftest import a_person
 from tests.system.photos import good
 from tests.system.stack import SERVICES
