@@ -1,6 +1,7 @@
 """What one caller may take: requests, open runs, long requests at once, time; the next one is told when to come."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -46,6 +47,20 @@ def test_a_slow_rate_says_how_long_to_wait() -> None:
     assert refusals(rates, "ann", 3) == ["10", "10"]
 
 
+async def test_a_refusal_is_held_back_but_not_of_everybody_at_once() -> None:
+    rates = Rates(0.1, lambda: 0.0, hold=0.05)
+    rates.count("ann")
+    began = time.monotonic()
+    answers = await asyncio.gather(*(rates.admit("ann") for _ in range(300)), return_exceptions=True)
+    assert all(isinstance(answer, Problem) for answer in answers)
+    assert time.monotonic() - began >= 0.05
+    held = [asyncio.create_task(rates.admit("ann")) for _ in range(300)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert sum(not task.done() for task in held) == 200
+    await asyncio.gather(*held, return_exceptions=True)
+
+
 async def test_a_flooding_user_is_refused_and_nobody_else_is(world: World) -> None:
     state = world.service.app.state
     state.user_rates, state.app_rates = Rates(1, lambda: 0.0), Rates(2.5, lambda: 0.0)
@@ -54,8 +69,8 @@ async def test_a_flooding_user_is_refused_and_nobody_else_is(world: World) -> No
     refused = answers[-1]
     assert (refused.headers["content-type"], refused.headers["retry-after"]) == ("application/problem+json", "1")
     assert (refused.json()["code"], bool(refused.json()["next_step"])) == ("too_many_requests", True)
-    others = [(await world.http.get(f"/v1/users/u{n}/runs")).status_code for n in range(2, 8)]
-    assert others == [200] * 4 + [429] * 2, "all users of one app together"
+    others = [(await world.http.get(f"/v1/users/u{n}/runs")).status_code for n in range(2, 10)]
+    assert others == [200] * 6 + [429] * 2, "all users of one app together, and what was refused took nothing from them"
     assert (await world.http.get(RUNS, headers=OTHER_AUTH)).status_code == 200
 
 

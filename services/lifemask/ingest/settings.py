@@ -43,6 +43,8 @@ class IngestSettings(ServiceSettings):
     """Requests a second that one app may send to one process in the long run; four times as many at once."""
     user_rate: float = Field(default=50, gt=0)
     """Likewise about one of its users."""
+    refusal_hold: float = Field(default=0.5, ge=0, le=10)
+    """How long the refusal of a request too many is held back: a flood over few connections waits for it."""
     open_runs: int = Field(default=50, ge=1)
     """Runs of one user that have not ended, drafts included; the next one is refused until one of them ends."""
     request_timeout: float = Field(default=30, gt=0)
@@ -124,6 +126,7 @@ class IngestSettings(ServiceSettings):
             stream_heartbeat=timedelta(seconds=self.stream_heartbeat),
             app_rate=self.app_rate,
             user_rate=self.user_rate,
+            refusal_hold=timedelta(seconds=self.refusal_hold),
             open_runs=self.open_runs,
             streams_max=self.streams_max,
             user_streams=self.user_streams,

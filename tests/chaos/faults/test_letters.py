@@ -31,7 +31,7 @@ async def test_a_run_goes_on_from_its_dead_letter_and_only_once(home: House) -> 
 
         async def is_told() -> bool:
             view = await person.view(run)
-            return view["status"] == "publishing" and view["delayed"]
+            return bool(view["status"] == "publishing" and view["delayed"])
 
         await eventually(is_told)
         code, (dry,) = await command(home, "dead-letters", "replay", letter)

@@ -62,6 +62,7 @@ class Limits:
     stream_heartbeat: timedelta = timedelta(seconds=15)
     app_rate: float = 500
     user_rate: float = 50
+    refusal_hold: timedelta = timedelta(seconds=0.5)
     open_runs: int = 50
     streams_max: int = 500
     user_streams: int = 50

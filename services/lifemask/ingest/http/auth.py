@@ -10,39 +10,50 @@ from fastapi import Depends, Path, Request
 from lifemask.contracts import user_id
 from lifemask.contracts.ids import NAME_PATTERN, UUID7_PATTERN
 from lifemask.ingest.acts.office import Office
-from lifemask.ingest.http.problems import ProblemDocument, unauthorized
+from lifemask.ingest.http.problems import Problem, ProblemDocument, unauthorized
 from lifemask.ingest.http.rates import Rates
 
 _KEY_MAX: Final = 512
 _SCHEME: Final = "bearer"
 
 
-def office_of(request: Request) -> Office:
+async def office_of(request: Request) -> Office:
     """Everything behind the API."""
     return cast("Office", request.app.state.office)
 
 
-def caller(request: Request) -> str:
+async def caller(request: Request) -> str:
     """The calling app's name. Answers 401 without a key that we know, and 429 when it asks too often."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     key = key.strip()
     if scheme.lower() != _SCHEME or not key or len(key) > _KEY_MAX:
         raise unauthorized()
-    if (app := office_of(request).apps.named_by(key)) is None:
+    office: Office = request.app.state.office
+    if (app := office.apps.named_by(key)) is None:
         raise unauthorized()
     rates: Rates = request.app.state.app_rates
-    rates.count(app)
+    await rates.admit(app)
     return app
 
 
-def owner(
+async def owner(
     request: Request,
     app: Annotated[str, Depends(caller)],
     user: Annotated[str, Path(pattern=NAME_PATTERN, description="The app's own id for its user, no e-mail address.")],
 ) -> str:
-    """The user id on the bus: the calling app's own user. Answers 429 when too much is asked about one user."""
+    """The user id on the bus: the calling app's own user. Answers 429 when too much is asked about one user.
+
+    What is refused to one user takes nothing from the app's other users.
+    """
     rates: Rates = request.app.state.user_rates
-    rates.count(found := user_id(app, user))
+    of_app: Rates = request.app.state.app_rates
+    found = user_id(app, user)
+    try:
+        rates.count(found)
+    except Problem:
+        of_app.give_back(app)
+        await rates.hold()
+        raise
     return found
 
 
