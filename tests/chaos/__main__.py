@@ -49,8 +49,9 @@ async def main(arguments: argparse.Namespace) -> int:
     say(summary.line())
     if arguments.report:
         DOCUMENT.write_text(written(DOCUMENT.read_text(), summary))
-    for violation in summary.violations:
-        say(f"  seed {seed}: {violation}")
+    if points:
+        for violation in points.violations:
+            say(f"  seed {seed}: {violation}")
     return 1 if summary.violations else 0
 
 
@@ -64,6 +65,8 @@ async def _storms(home: Path, settings: dict[str, str], kills: int, size: int, s
                 wave = await storm.wave(len(waves) + 1, min(left, size))
                 waves.append(wave)
                 say(wave)
+                for violation in wave.violations:
+                    say(f"  seed {seed}: {violation}")
                 left -= wave.kills
                 if left <= 0 or wave.violations:
                     break
