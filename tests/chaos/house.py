@@ -50,10 +50,11 @@ PATIENT: Final = {
     "LIFEMASK_BACKOFF_MAX": "3",
     "LIFEMASK_PAUSE": "1",
     "LIFEMASK_PAUSE_MAX": "3",
-    "LIFEMASK_LATE_WORK_MINUTES": "0.1",
+    "LIFEMASK_LATE_WORK_MINUTES": "0.3",
     "LIFEMASK_AUDIT_EVERY": "0",
 }
-"""So that a system that is killed a thousand times comes to rest within seconds."""
+"""So that a system that is killed a thousand times comes to rest within seconds. Late work is deleted once it is later
+than the longest freeze, and what a worker does after it, can make it."""
 
 
 class NotSound(AssertionError):
