@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import asyncpg
 import httpx
 import pytest
+from tests.bus.a_service import STUCK
 from tests.bus.lab import Lab, Script, record
 from tests.bus.running import a_broker, as_owner, running, send, settings_for, until
 from tests.chaos.proxy import Fault, before_brokers, proxies
@@ -118,6 +119,24 @@ async def test_brokers_that_fall_silent_cannot_keep_a_process_from_its_end(datab
         await admin.close()
     assert code == 1
     assert "no successful poll of Kafka" in errors
+
+
+async def test_what_never_ends_cannot_keep_a_broken_process_alive(database: Make, postgres: str) -> None:
+    """A handler that cannot be cancelled works; then the relay loses its connection."""
+    with a_broker() as broker:
+        settings = of(broker, dsn := await database("packager"))
+        admin = await asyncpg.connect(as_owner(postgres, dsn))
+        with a_process(**settings, stop_grace="0") as process:
+            await send(broker, [record(an_event(PhotosValidated, **a_run(), received=STUCK))])
+            await until(lambda: admin.fetchval("select count(*) from packager.inbox where claims > 0"))
+            await admin.execute("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'")
+            code, errors = await ended(process)
+        await admin.close()
+    said = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
+    assert (code, said[-1]["event"]) == (1, "end_forced")
+    (breaking,) = [each for each in said if each["event"] == "breaking"]
+    assert breaking["part"] == "relay"
+    assert "relay.py" in breaking["exception"]
 
 
 async def test_a_consumer_that_hears_nothing_ends_the_service(database: Make) -> None:

@@ -61,6 +61,14 @@ async def test_a_refusal_is_held_back_but_not_of_everybody_at_once() -> None:
     await asyncio.gather(*held, return_exceptions=True)
 
 
+async def test_the_refusal_of_a_users_request_is_held_back(database: Make, tmp_path: Path) -> None:
+    async with a_world(await database("ingest"), tmp_path, user_rate=0.1, refusal_hold=0.2) as world:
+        assert (await world.http.get(RUNS)).status_code == 200
+        began = time.monotonic()
+        assert (await world.http.get(RUNS)).status_code == 429
+        assert time.monotonic() - began >= 0.2
+
+
 async def test_a_flooding_user_is_refused_and_nobody_else_is(world: World) -> None:
     state = world.service.app.state
     state.user_rates, state.app_rates = Rates(1, lambda: 0.0), Rates(2.5, lambda: 0.0)

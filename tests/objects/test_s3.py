@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -151,6 +153,17 @@ async def test_a_put_into_silence_ends_as_well(monkeypatch: pytest.MonkeyPatch) 
                 with pytest.raises(Retryable):
                     await objects.put(KEY, b"again")
         assert made["store"].hits["silent"] >= 2
+
+
+async def test_reading_may_take_longer_than_a_request(wire: WireS3, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire.objects[KEY] = (b"x" * 600_000, datetime.now(UTC))
+    with proxies(store=urlsplit(os.environ["AWS_ENDPOINT_URL_S3"]).netloc) as made:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://{made['store'].address}")
+        made["store"].replies = proxy.Fault(rate=600_000)
+        async with open_s3(BUCKET, StoreLimits(read_timeout=2, request_timeout=0.5, tries=1)) as objects:
+            began = time.monotonic()
+            assert sum(map(len, await whole(objects.read(KEY)))) == 600_000
+            assert time.monotonic() - began > 0.6
 
 
 async def test_a_part_that_fails_ends_the_upload_and_leaves_no_parts(wire: WireS3, s3: ObjectStore) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 log = structlog.get_logger()
+
+_CLOSING: Final = set[asyncio.Future[object]]()
 
 
 async def close(what: str, closing: Coroutine[Any, Any, object], seconds: float) -> None:
@@ -15,6 +17,8 @@ async def close(what: str, closing: Coroutine[Any, Any, object], seconds: float)
     Raises nothing of it: whoever closes has something else to tell.
     """
     task = asyncio.ensure_future(closing)
+    _CLOSING.add(task)  # nobody else holds one that is left be
+    task.add_done_callback(_CLOSING.discard)
     done, _ = await asyncio.wait([task], timeout=seconds)
     problem = task.exception() if done and not task.cancelled() else None
     if problem or not done:

@@ -89,7 +89,7 @@ class Consumer:
             self._watch_polls()
             yield
         finally:
-            await close("kafka", self._broker.stop(), 2 * _STOP_SECONDS)  # else its session runs out
+            await close("consumer", self._broker.stop(), 2 * _STOP_SECONDS)  # else its session runs out
 
     async def _parse(self, records: Records, parse: Callable[[Records], Awaitable[KafkaMessage]]) -> KafkaMessage:
         try:

@@ -61,7 +61,7 @@ class Relay:
                 await producer.start()
                 await self._publish(connection, producer)
             finally:
-                await close("kafka", producer.stop(), _STOP_SECONDS)
+                await close("producer", producer.stop(), _STOP_SECONDS)
         finally:
             connection.terminate()  # gives the lock up at once; nothing is under way in it
 

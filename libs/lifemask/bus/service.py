@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import asyncpg
+import structlog
 
 from lifemask.bus.calls import Calls
 from lifemask.bus.checking import Check, Outsiders, check_version, nobody
@@ -38,6 +39,8 @@ from lifemask.contracts import Stage, Topic
 from lifemask.keys.files import open_keys
 from lifemask.runtime.checkup import Checkup
 from lifemask.runtime.settings import ServiceSettings
+
+log = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -223,6 +226,8 @@ class Service:
             settings.kafka_request_timeout_ms,
         )
         self.consumer: Consumer | None = None
+        self.broke = asyncio.Event()
+        """Set when the first part breaks: the others are being ended, which may take as long as somebody is silent."""
 
     @property
     def topics(self) -> list[str]:
@@ -241,15 +246,31 @@ class Service:
         """Works until cancelled. Raises what broke: the process must end then and be started again."""
         await require_topics(self.bus.settings.brokers, [*self.topics, self._named(Topic.DEAD_LETTERS)])
         self.consumer = Consumer(self._group, self.topics, self.bus.settings, self.intake.store)
+        parts: dict[str, Coroutine[Any, Any, None]] = {
+            "worker": self.worker.run(),
+            "leases": self.worker.keep_leases(),
+            "timer": self.timer.run(),
+            "ender": self.ender.run(),
+            "orders": self.orders.run(),
+            "relay": self.relay.run(),
+            "cleaner": self.cleaner.run(),
+            "reporter": self.reporter.run(),
+            "consumer": self._consume(self.consumer),
+        }
+        if self.checkup is not None:
+            parts["checkup"] = self.checkup.run()
         async with asyncio.TaskGroup() as tasks:
-            for loop in (self.worker.run, self.worker.keep_leases, self.timer.run, self.ender.run, self.orders.run):
-                tasks.create_task(loop(), name=loop.__qualname__)
-            tasks.create_task(self.relay.run(), name="relay")
-            tasks.create_task(self.cleaner.run(), name="cleaner")
-            tasks.create_task(self.reporter.run(), name="reporter")
-            if self.checkup is not None:
-                tasks.create_task(self.checkup.run(), name="checkup")
-            tasks.create_task(self._consume(self.consumer), name="consumer")
+            for name, work in parts.items():
+                tasks.create_task(self._part(name, work), name=name)
+
+    async def _part(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:
+            if not self.broke.is_set():  # what breaks after it does so because of it
+                log.exception("breaking", part=name)
+                self.broke.set()
+            raise
 
     async def _consume(self, consumer: Consumer) -> None:
         limit = self.bus.settings.watchdog

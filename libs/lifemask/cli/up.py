@@ -26,7 +26,7 @@ def up(
     watch_fd: WatchFd = None,
 ) -> None:
     """Run the whole system on this machine until Ctrl-C; whatever the environment does not name is embedded."""
-    die_with_parent(watch_fd)
+    die_with_parent(watch_fd, grace=12.0)
     perform(lambda out: _up(out, data, port), as_json=as_json, debug=debug)
 
 

@@ -28,9 +28,10 @@ class StoreLimits:
     read_timeout: float = 30
     """Between two pieces of an answer."""
     request_timeout: float = 60
-    """From the first byte of a request to the head of its answer: a part of 8 MiB at 140 kB/s."""
+    """For a request and the head of its answer, with the wait for a free connection; what has a body gets more."""
     tries: int = 3
-    connections: int = 50
+    connections: int = 250
+    """More than what may wait for a store at once: 64 archives, 64 uploads, 16 lanes with three parts each."""
 
 
 class ObjectMissing(LookupError):

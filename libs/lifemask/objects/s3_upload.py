@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PART: Final = 8 << 20
 """Bytes of a part; 10,000 parts, the most that S3 takes, are 80 GB. Measured best with IN_FLIGHT on 2 cores."""
 IN_FLIGHT: Final = 3
-_ABORT_SECONDS: Final = 10
+_ABORT_SECONDS: Final = 3
 
 
 class Upload:

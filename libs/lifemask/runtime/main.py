@@ -36,6 +36,8 @@ class Runnable(Protocol):
     """A service as its wiring yields it."""
 
     app: Any
+    broke: asyncio.Event
+    """Set as soon as something essential breaks; `run` raises it once everything else has ended."""
 
     async def run(self) -> None:
         """Works until cancelled; raises what broke."""
@@ -87,9 +89,9 @@ async def _serve(name: str, wiring: Callable[[S], AbstractAsyncContextManager[Ru
         with _listening(settings) as listener:
             async with wiring(settings) as service:
                 log.info("starting", port=listener.getsockname()[1])
-                await _until(
-                    stop, settings.stop_grace + _CLOSING, service.run(), _http(name, service, settings, listener)
-                )
+                ending = asyncio.create_task(_end_soon(service.broke, settings.stop_grace + _CLOSING))
+                await _until(stop, service.broke, service.run(), _http(name, service, settings, listener))
+                await ending
     except Exception as problem:
         log.exception("broken", problem=type(problem).__name__)
         return 1
@@ -97,15 +99,18 @@ async def _serve(name: str, wiring: Callable[[S], AbstractAsyncContextManager[Ru
     return 0
 
 
-async def _until(stop: asyncio.Event, longest_end: float, *works: Any) -> None:
-    """Runs `works` until `stop`; raises when one of them ends before. Then `longest_end` seconds are left."""
+async def _end_soon(over: asyncio.Event, seconds: float) -> None:
+    """Whatever keeps the process from its end, it has so many seconds left once it breaks or is asked to stop."""
+    await over.wait()
+    end_within(seconds)
+
+
+async def _until(stop: asyncio.Event, over: asyncio.Event, *works: Any) -> None:
+    """Runs `works` until `stop`, then sets `over`; raises when one of them ends before."""
     tasks = [asyncio.create_task(work) for work in works]
     stopped = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
-    for task in done - {stopped}:
-        if not task.cancelled() and (problem := task.exception()):
-            log.error("breaking", problem=type(problem).__name__)  # at once: who is silent may keep the rest from it
-    end_within(longest_end)
+    over.set()
     for task in (stopped, *tasks):
         task.cancel()
     await asyncio.gather(stopped, *tasks, return_exceptions=True)

@@ -5,8 +5,9 @@ What a library already reads from the environment keeps its own name; ours start
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lifemask.contracts import Stage
@@ -31,10 +32,10 @@ class ServiceSettings(BaseSettings):
     store_timeout: float = Field(default=30, gt=0)
     """Longest silence of an S3 store in the middle of an answer."""
     store_request_timeout: float = Field(default=60, gt=0)
-    """Longest time from a request's first byte to the head of its answer: a part of 8 MiB at 140 kB/s."""
+    """Longest time for a request and the head of its answer; what has a body gets a second more for each 20 kB."""
     store_tries: int = Field(default=3, ge=1)
     """Tries of one request; the attempts at a message come on top."""
-    store_connections: int = Field(default=50, ge=1)
+    store_connections: int = Field(default=250, ge=1)
     keys: Path = Path("./.lifemask/keys")
     """Directory with this installation's keys."""
     keyring_root: str = Field(default="", pattern=r"^(SHA256:[A-Za-z0-9+/]{43})?$")
@@ -109,6 +110,15 @@ class ServiceSettings(BaseSettings):
     """Records stored by one statement of the intake."""
     pool: int = Field(default=10, ge=3)
     """Database connections of one process, beside the relay's own."""
+
+    @model_validator(mode="after")
+    def _brokers_may_gather(self) -> Self:
+        if self.kafka_request_timeout_ms <= self.kafka_session_timeout_ms:
+            raise ValueError(
+                "LIFEMASK_KAFKA_REQUEST_TIMEOUT_MS must be more than LIFEMASK_KAFKA_SESSION_TIMEOUT_MS: "
+                "a group may wait that long for a member that is gone"
+            )
+        return self
 
     @property
     def brokers(self) -> list[str]:

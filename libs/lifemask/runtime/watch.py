@@ -10,6 +10,10 @@ import signal
 import threading
 import time
 
+import structlog
+
+log = structlog.get_logger()
+
 WATCH_FD_VARIABLE = "LIFEMASK_WATCH_FD"
 """Environment variable with the number of the pipe's read end; unset when nobody watches over the process."""
 
@@ -28,7 +32,13 @@ def die_with_parent(fd: int | None, grace: float = 8.0) -> None:
 
 def end_within(seconds: float) -> None:
     """Ends this process `seconds` from now, whatever it still waits for: its supervisor must see its end to act."""
-    threading.Thread(target=_end_after, args=(seconds,), name="end-within", daemon=True).start()
+
+    def end() -> None:
+        time.sleep(seconds)
+        log.error("end_forced", seconds=seconds)
+        os._exit(1)
+
+    threading.Thread(target=end, name="end-within", daemon=True).start()
 
 
 def _await_end(fd: int, grace: float) -> None:
@@ -37,9 +47,5 @@ def _await_end(fd: int, grace: float) -> None:
             pass
     finally:  # an unreadable pipe must not leave an unwatched process behind
         os.kill(os.getpid(), signal.SIGTERM)
-        _end_after(grace)
-
-
-def _end_after(seconds: float) -> None:
-    time.sleep(seconds)
-    os._exit(1)
+        time.sleep(grace)
+        os._exit(1)

@@ -143,6 +143,8 @@ class IngestSettings(ServiceSettings):
     def _limits_fit(self) -> Self:
         if self.photos_min > self.photos_max:
             raise ValueError("LIFEMASK_PHOTOS_MIN is larger than LIFEMASK_PHOTOS_MAX: no run could begin")
+        if self.refusal_hold >= self.request_timeout:
+            raise ValueError("LIFEMASK_REFUSAL_HOLD must be less than LIFEMASK_REQUEST_TIMEOUT")
         if self.photo_bytes_min > self.photo_bytes_max:
             raise ValueError("LIFEMASK_PHOTO_BYTES_MIN is larger than LIFEMASK_PHOTO_BYTES_MAX: no photo would fit")
         return self
