@@ -1,18 +1,20 @@
 """A journey over a network that breaks, and what is taken from a folder."""
 
+import asyncio
 import io
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
-from tests.cli.api import KEY, Api
+from tests.cli.api import KEY, Api, FakeRun
 
 from lifemask.cli.client import Api as Client
-from lifemask.cli.journey import batches, photos_in
+from lifemask.cli.journey import Journey, batches, photos_in
 from lifemask.cli.out import Out
 from lifemask.cli.stops import WrongUsage
 from lifemask.cli.training import train_photos
+from lifemask.cli.views import Photo, Run, Uploaded
 
 
 class BreakingNetwork(httpx.AsyncBaseTransport):
@@ -43,6 +45,41 @@ async def test_an_api_that_is_away_for_a_moment_is_waited_for(api: Api, folder: 
         run = await train_photos(client, "me", photos, {"name": "Portrait"}, out)
     assert run.status == "ready"
     assert network.lost
+
+
+class Nowhere:
+    """An API whose run never changes."""
+
+    async def run(self, _user: str, _run: str) -> Run:
+        return Run.model_validate(Api().view(FakeRun("r", {"name": "Portrait"})))
+
+    async def photos(self, _user: str, _run: str) -> list[Photo]:
+        return []
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def opened(self, run: Run, photos: int) -> None: ...
+
+    def uploaded(self, result: Uploaded) -> None: ...
+
+    def judged(self, photo: Photo) -> None: ...
+
+    def moved(self, run: Run) -> None: ...
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_watch_ends_when_it_is_told_so_in_the_moment_of_a_change(steps: int) -> None:
+    journey = Journey(Nowhere(), "me", Silent())  # type: ignore[arg-type]  # all of the API that a look needs
+    watching = asyncio.create_task(journey._until(lambda _: False))
+    await asyncio.sleep(0.01)
+    journey._changed.set()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    watching.cancel()
+    done, _ = await asyncio.wait([watching], timeout=1)
+    assert done
 
 
 def test_a_folder_is_read_by_its_pictures(folder: Callable[..., Path]) -> None:

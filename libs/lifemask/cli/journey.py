@@ -113,7 +113,8 @@ class Journey:
             if self._listening and self._listening.done():
                 self._listening.result()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), _POLL)
+                async with asyncio.timeout(_POLL):  # `wait_for` loses a cancellation that comes with the change
+                    await self._changed.wait()
             await asyncio.sleep(_CALM)
 
     async def _look(self) -> Run:

@@ -88,7 +88,8 @@ async def sweep_regularly(
     out.fact("sweeping", every_hours=hours, first_in_seconds=wait)
     while True:
         try:
-            await asyncio.wait_for(stop.wait(), wait)
+            async with asyncio.timeout(wait):
+                await stop.wait()
         except TimeoutError:
             pass
         else:

@@ -170,4 +170,5 @@ def _link_secret(store: Store) -> str:
 async def _close_mail(server: asyncio.Server) -> None:
     server.close()
     with contextlib.suppress(TimeoutError):  # a client that stays connected does not keep us
-        await asyncio.wait_for(server.wait_closed(), 1)
+        async with asyncio.timeout(1):
+            await server.wait_closed()

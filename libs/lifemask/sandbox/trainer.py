@@ -187,7 +187,8 @@ class Trainer:
         left = moment - time.time()
         if left > 0 and training.canceled_at is None:
             try:
-                await asyncio.wait_for(self._changed[training.id].wait(), left)
+                async with asyncio.timeout(left):
+                    await self._changed[training.id].wait()
             except TimeoutError:
                 return
 

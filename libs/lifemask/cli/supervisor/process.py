@@ -94,7 +94,8 @@ class Process:
         self.kill()
         self._gone = True
         with contextlib.suppress(TimeoutError):  # a grandchild in another session may keep the pipe open
-            await asyncio.wait_for(self._lines.ended.wait(), _LAST_LINES)
+            async with asyncio.timeout(_LAST_LINES):
+                await self._lines.ended.wait()
         self._output.close()
         return code
 
@@ -104,7 +105,8 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
-            await asyncio.wait_for(self._process.wait(), grace)
+            async with asyncio.timeout(grace):
+                await self._process.wait()
         except TimeoutError:
             self.kill()
         await self.wait()

@@ -33,7 +33,8 @@ async def chunks(request: Request, limit: int, idle: float, rate: float = 0) -> 
     while True:
         began = time.monotonic()
         try:
-            chunk = await asyncio.wait_for(anext(source, None), idle)
+            async with asyncio.timeout(idle):
+                chunk = await anext(source, None)
         except TimeoutError:
             raise _too_slow(idle) from None
         if chunk is None:
