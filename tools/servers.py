@@ -219,7 +219,8 @@ async def _hold(running: Callable[[], Running], stop: asyncio.Event) -> None:
                 if not server.is_running:
                     raise CannotRun(f"{server.name} ended by itself:\n{server.last_words()}")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _ORPHAN_POLL)
+                async with asyncio.timeout(_ORPHAN_POLL):
+                    await stop.wait()
 
 
 @contextlib.contextmanager

@@ -3,14 +3,13 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from tests.chaos import proxy
-from tests.chaos.proxy import proxies
 from tests.objects.wire import BUCKET, Answer, Asked, Fault, WireS3, error
 
 from lifemask.bus.outcomes import Misconfigured, Retryable
@@ -141,29 +140,32 @@ async def test_silence_ends_at_the_timeout(wire: WireS3) -> None:
             await objects.get(KEY, limit=9)
 
 
-@pytest.mark.usefixtures("wire")
-async def test_a_put_into_silence_ends_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def between(wire: WireS3, monkeypatch: pytest.MonkeyPatch) -> Iterator[proxy.Proxy]:
+    """What stands between the store and clients that are opened from now on."""
+    with proxy.proxies(store=urlsplit(os.environ["AWS_ENDPOINT_URL_S3"]).netloc) as made:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://{made['store'].address}")
+        yield made["store"]
+
+
+async def test_a_put_into_silence_ends_as_well(between: proxy.Proxy) -> None:
     """It waits for "100 Continue", on a connection that was accepted."""
-    with proxies(store=urlsplit(os.environ["AWS_ENDPOINT_URL_S3"]).netloc) as made:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://{made['store'].address}")
-        async with open_s3(BUCKET, StoreLimits(read_timeout=0.1, request_timeout=0.5, tries=2)) as objects:
-            await objects.put(KEY, b"once")
-            made["store"].both(proxy.Fault(silent=True))
-            async with asyncio.timeout(5):
-                with pytest.raises(Retryable):
-                    await objects.put(KEY, b"again")
-        assert made["store"].hits["silent"] >= 2
+    async with open_s3(BUCKET, StoreLimits(read_timeout=0.1, request_timeout=0.5, tries=2)) as objects:
+        await objects.put(KEY, b"once")
+        between.both(proxy.Fault(silent=True))
+        async with asyncio.timeout(5):
+            with pytest.raises(Retryable):
+                await objects.put(KEY, b"again")
+    assert between.hits["silent"] >= 2
 
 
-async def test_reading_may_take_longer_than_a_request(wire: WireS3, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_reading_may_take_longer_than_a_request(wire: WireS3, between: proxy.Proxy) -> None:
     wire.objects[KEY] = (b"x" * 600_000, datetime.now(UTC))
-    with proxies(store=urlsplit(os.environ["AWS_ENDPOINT_URL_S3"]).netloc) as made:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://{made['store'].address}")
-        made["store"].replies = proxy.Fault(rate=600_000)
-        async with open_s3(BUCKET, StoreLimits(read_timeout=2, request_timeout=0.5, tries=1)) as objects:
-            began = time.monotonic()
-            assert sum(map(len, await whole(objects.read(KEY)))) == 600_000
-            assert time.monotonic() - began > 0.6
+    between.replies = proxy.Fault(rate=600_000)
+    async with open_s3(BUCKET, StoreLimits(read_timeout=2, request_timeout=0.5, tries=1)) as objects:
+        began = time.monotonic()
+        assert sum(map(len, await whole(objects.read(KEY)))) == 600_000
+        assert time.monotonic() - began > 0.6
 
 
 async def test_a_part_that_fails_ends_the_upload_and_leaves_no_parts(wire: WireS3, s3: ObjectStore) -> None:

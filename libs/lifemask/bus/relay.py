@@ -14,6 +14,7 @@ from lifemask.bus.closing import close
 from lifemask.bus.inbound import headers_bytes
 from lifemask.bus.rows import Connection, session
 from lifemask.bus.signals import Signals
+from lifemask.runtime.settings import ServiceSettings
 
 log = structlog.get_logger()
 
@@ -27,35 +28,31 @@ _LEADER_POLL = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Publishes one service's outbox. `dsn`: a connection of its own holds the lock, so that losing it is noticed.
+    """Publishes one service's outbox. A connection of its own holds the lock, so that losing it is noticed.
 
-    `patience`: seconds after which a silent database counts as lost; nobody else would notice it on this connection.
+    A database that is silent for as long as the watchdog waits counts as lost: nobody else would notice it there.
     """
 
-    dsn: str
     schema: str
-    brokers: list[str]
-    broker_id: str
+    settings: ServiceSettings
     signals: Signals
-    poll: float
-    patience: float
-    request_timeout_ms: int
 
     async def run(self) -> None:
         """Leads and publishes until cancelled. Ends with an exception when the connection or the broker is lost."""
+        settings, patience = self.settings, self.settings.watchdog
         connection = await asyncpg.connect(
-            self.dsn, server_settings=session(self.schema), timeout=self.patience, command_timeout=self.patience
+            settings.postgres, server_settings=session(self.schema), timeout=patience, command_timeout=patience
         )
         try:
             await self._lead(connection)
             await self._refill(connection)
             producer = AIOKafkaProducer(
-                bootstrap_servers=self.brokers,
+                bootstrap_servers=settings.brokers,
                 enable_idempotence=True,
                 acks="all",
                 linger_ms=0,
                 max_batch_size=262_144,
-                request_timeout_ms=self.request_timeout_ms,
+                request_timeout_ms=settings.kafka_request_timeout_ms,
             )
             try:
                 await producer.start()
@@ -72,18 +69,19 @@ class Relay:
 
     async def _refill(self, connection: Connection) -> None:
         """An embedded broker is empty at every start: the history is published again, so that its topics are whole."""
-        if not self.broker_id:
+        broker = self.settings.broker_id
+        if not broker:
             return
         known = await connection.fetchval("select id from broker")
-        if known == self.broker_id:
+        if known == broker:
             return
         async with connection.transaction():
             await connection.execute("update outbox set sent_at = null where sent_at is not null")
             await connection.execute(
-                "insert into broker (id) values ($1) on conflict (one) do update set id = excluded.id", self.broker_id
+                "insert into broker (id) values ($1) on conflict (one) do update set id = excluded.id", broker
             )
         if known is not None:
-            log.info("outbox_republished", broker=self.broker_id)
+            log.info("outbox_republished", broker=broker)
 
     async def _publish(self, connection: Connection, producer: AIOKafkaProducer) -> None:
         while True:
@@ -92,7 +90,7 @@ class Relay:
                 "select id, topic, key, value, headers from outbox where sent_at is null order by id limit $1", _BATCH
             )
             if not rows:
-                await self.signals.wait(self.signals.outbox, self.poll)
+                await self.signals.wait(self.signals.outbox, self.settings.poll)
                 continue
             sent = [await _send(producer, row) for row in rows]
             await asyncio.gather(*sent)

@@ -215,16 +215,7 @@ class Service:
         self.ender = Ender(bus.pool, bus.outbound, bus.stage, bus.signals, settings.poll)
         self.timer = Timer(bus.pool, bus.signals, settings.poll)
         self.cleaner = Cleaner(bus.pool, settings.inbox_retention_days, settings.outbox_retention_days)
-        self.relay = Relay(
-            settings.postgres,
-            schema_of(bus.service),
-            settings.brokers,
-            settings.broker_id,
-            bus.signals,
-            settings.poll,
-            settings.watchdog,
-            settings.kafka_request_timeout_ms,
-        )
+        self.relay = Relay(schema_of(bus.service), settings, bus.signals)
         self.consumer: Consumer | None = None
         self.broke = asyncio.Event()
         """Set when the first part breaks: the others are being ended, which may take as long as somebody is silent."""

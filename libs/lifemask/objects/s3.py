@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import GetObjectRequestTypeDef
 
 
+_SLOWEST: Final = 20_000
+"""Bytes a second of one body. Sixteen lanes with three parts each under way then have 8 Mbit/s together."""
+
+
 @asynccontextmanager
 async def open_s3(bucket: str, limits: StoreLimits) -> AsyncIterator[ObjectStore]:
     """The store in `bucket`. Asks it nothing yet. Raises Misconfigured when the `AWS_*` settings cannot be used."""
@@ -63,10 +67,6 @@ async def open_client(
         except (BotoCoreError, ValueError) as error:
             raise Misconfigured(FailureCode.STORE_DENIED, f"the S3 settings cannot be used: {error}") from None
         yield client
-
-
-_SLOWEST: Final = 20_000
-"""Bytes a second of one body. Sixteen lanes with three parts each under way then have 8 Mbit/s together."""
 
 
 class S3Objects:

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 from tests.chaos.faults.house import BESIDE, House
-from tests.chaos.faults.people import street, when
+from tests.chaos.faults.people import Street, street, when
 from tests.chaos.proxy import COMMIT, Fault, Match, Proxy, holds
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(150)]
@@ -33,14 +33,7 @@ NOTICED = ("message_retried", "broken", "mail_not_taken", "webhook_not_taken", "
 @pytest.mark.parametrize("dependency", BESIDE)
 async def test_every_run_is_ready_after(home: House, dependency: str, fault: str) -> None:
     async with street(home) as there:
-        runs = await there.busy()
-        proxy = home.proxies[dependency]
-        before = proxy.hits[fault]
-        proxy.both(FAULTS[fault])
-        await when(lambda: proxy.hits[fault] > before)
-        await asyncio.sleep(HELD)
-        proxy.mend()
-        await there.all_ready(runs)
+        await outlive(there, home.proxies[dependency], FAULTS[fault])
 
 
 @pytest.mark.parametrize("way", ["requests", "replies"])
@@ -79,6 +72,17 @@ async def test_an_answer_that_is_lost_is_asked_for_and_never_assumed(home: House
         if dependency == "postgres":
             await lose(home.proxies[dependency], match, times)
         await there.all_ready(runs)
+
+
+async def outlive(there: Street, proxy: Proxy, fault: Fault) -> None:
+    """The fault strikes in the middle of runs, stays a while, and goes; then every run is ready."""
+    runs = await there.busy()
+    before = proxy.hits[fault.name]
+    proxy.both(fault)
+    await when(lambda: proxy.hits[fault.name] > before)
+    await asyncio.sleep(HELD)
+    proxy.mend()
+    await there.all_ready(runs)
 
 
 async def lose(proxy: Proxy, match: Match, times: int) -> None:

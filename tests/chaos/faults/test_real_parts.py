@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.faults.house import House, house
 from tests.chaos.faults.people import street, when
 from tests.chaos.faults.test_deploy import another
-from tests.chaos.faults.test_matrix import FAULTS, HELD, lose
+from tests.chaos.faults.test_matrix import FAULTS, HELD, lose, outlive
 from tests.chaos.proxy import Fault, Match, before_brokers, holds
 from tests.one_machine.waiting import is_running
 from tests.system.conftest import a_person
@@ -64,14 +64,7 @@ def home(folder: Path) -> Iterator[House]:
 @pytest.mark.parametrize("part", PARTS)
 async def test_every_run_is_ready_after(home: House, part: str, fault: str) -> None:
     async with street(home) as there:
-        runs = await there.busy()
-        proxy = home.proxies[part]
-        before = proxy.hits[fault]
-        proxy.both(FAULTS[fault])
-        await when(lambda: proxy.hits[fault] > before)
-        await asyncio.sleep(HELD)
-        proxy.mend()
-        await there.all_ready(runs)
+        await outlive(there, home.proxies[part], FAULTS[fault])
 
 
 @pytest.mark.parametrize("part", PARTS)

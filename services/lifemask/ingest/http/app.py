@@ -38,8 +38,9 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
         generate_unique_id_function=lambda route: f"{route.tags[0]}_{route.name}",
     )
     app.state.office = office
-    app.state.app_rates = Rates(limits.app_rate, time.monotonic, limits.refusal_hold.total_seconds())
-    app.state.user_rates = Rates(limits.user_rate, time.monotonic, limits.refusal_hold.total_seconds())
+    hold = limits.refusal_hold.total_seconds()
+    app.state.app_rates = Rates(limits.app_rate, time.monotonic, hold)
+    app.state.user_rates = Rates(limits.user_rate, time.monotonic, hold)
     app.state.uploads = Places(limits.uploads_max, limits.user_uploads)
     app.state.streams = Places(limits.streams_max, limits.user_streams)
     app.state.callbacks = asyncio.Semaphore(limits.callbacks_max)

@@ -28,8 +28,7 @@ async def caller(request: Request) -> str:
     key = key.strip()
     if scheme.lower() != _SCHEME or not key or len(key) > _KEY_MAX:
         raise unauthorized()
-    office: Office = request.app.state.office
-    if (app := office.apps.named_by(key)) is None:
+    if (app := (await office_of(request)).apps.named_by(key)) is None:
         raise unauthorized()
     rates: Rates = request.app.state.app_rates
     await rates.admit(app)
