@@ -119,13 +119,13 @@ class House:
 
         await eventually(has, 40)
 
-    async def put_off(self, user: str, run: str) -> None:
-        """Waits until the provider has put the run's paid call off."""
+    async def put_off(self, user: str, run: str, number: int = 1) -> None:
+        """Waits until the provider has put the paid call of a run's attempt off."""
         query = """select statement is not null and state = 'intended' from trainer.attempt
-                   where user_id = $1 and run_id = $2"""
+                   where user_id = $1 and run_id = $2 and number = $3"""
 
         async def is_waiting() -> bool:
-            return bool(await self.rows.fetchval(query, user, run))
+            return bool(await self.rows.fetchval(query, user, run, number))
 
         await eventually(is_waiting, 40)
 

@@ -7,7 +7,6 @@ from tests.attacks.house import BUSY
 from tests.attacks.plays.objects import is_ready, was_paid
 from tests.attacks.swaps import donors, folder, put_over
 from tests.system.photos import good
-from tests.system.waiting import eventually
 
 from lifemask.contracts.signing import Signer, unseal
 from lifemask.custody.envelopes import PAYLOAD_TYPE, write_envelope
@@ -85,12 +84,8 @@ async def _(scene: Scene) -> None:
     """A row that names another trainer makes a second attempt of the first."""
     query = "update trainer.attempt set trainer = 'another/trainer:1' where user_id = $1 and run_id = $2"
     await scene.house.rows.execute(query, scene.user, scene.run)
+    await scene.house.put_off(scene.user, scene.run, 2)  # sealed alone would not do: its paid call may be under way
     first, second = (folder(scene) / "custody" / f"4-training-{number}.dsse.json" for number in (1, 2))
-
-    async def is_sealed() -> bool:
-        return second.exists()
-
-    await eventually(is_sealed, 30)
     put_over(second, first.read_bytes())
 
 
