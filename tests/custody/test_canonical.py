@@ -12,7 +12,7 @@ from in_toto_attestation.v1.statement import Statement
 from in_toto_attestation.v1.statement_pb2 import Statement as StatementPb
 from tests.custody.runs import Run
 
-from lifemask.custody.canonical import NotCanonical, decode, encode
+from lifemask.custody.canonical import NotCanonical, decode, encode, encode_decoded
 from lifemask.custody.steps import STEPS, AnyStep
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -32,6 +32,7 @@ def test_what_is_encoded_is_decoded(value: dict[str, Any]) -> None:
     assert decode(data) == value
     assert json.loads(data) == value
     assert encode(dict(reversed(value.items()))) == data
+    assert encode_decoded(decode(data)) == data
 
 
 @settings(deadline=None)  # a busy machine is no fault

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lifemask.bus.outcomes import Misconfigured, Retryable
-from lifemask.objects import open_objects
+from lifemask.objects import local, open_objects
 from lifemask.objects.keys import Key
 from lifemask.objects.local import LocalObjects, translated
 from lifemask.objects.port import ObjectMissing
@@ -85,6 +85,14 @@ async def test_parts_of_a_writer_that_was_killed_go_after_a_day(root: Path) -> N
     store = LocalObjects(root)
     assert names(root / ".parts") == ["young"]
     assert await keys_below(store, "") == []
+
+
+async def test_a_listing_of_several_pages_is_whole(store: LocalObjects, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_PAGE", 2)
+    names = [Key(f"users/acme.ann/runs/r/{name}") for name in "abcde"]
+    for name in names:
+        await store.put(name, b"1")
+    assert [info.key async for info in store.list("users/")] == names
 
 
 @pytest.mark.parametrize("link", ["users/acme.ann", "users/acme.ann/runs/r/a"])

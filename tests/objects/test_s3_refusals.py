@@ -58,7 +58,8 @@ async def copied(s3: ObjectStore) -> None:
 async def test_one_forbidden_object_is_its_lanes_affair(wire: WireS3, s3: ObjectStore) -> None:
     await s3.put(ONE, b"1")
     denies(wire, lambda asked: asked.key == ONE)
-    for call in (s3.get(ONE, limit=9), s3.head(ONE), s3.put(ONE, b"2"), s3.delete(ONE)):
+    several = s3.get_each([ONE], limit=9)
+    for call in (s3.get(ONE, limit=9), several, s3.head(ONE), s3.put(ONE, b"2"), s3.delete(ONE)):
         with pytest.raises(Retryable) as told:
             await call
         assert told.value.code is FailureCode.STORE_DENIED

@@ -10,7 +10,7 @@ import pytest
 from lifemask.bus.outcomes import Retryable
 from lifemask.contracts import new_id
 from lifemask.objects.keys import BadKey, Key
-from lifemask.objects.port import CHUNK, ObjectExists, ObjectMissing, ObjectStore, ObjectTooLarge
+from lifemask.objects.port import CHUNK, Absent, ObjectExists, ObjectMissing, ObjectStore, ObjectTooLarge
 
 MIB = 1 << 20
 SMALL = b"twelve bytes"
@@ -105,6 +105,15 @@ async def test_get_refuses_more_than_its_limit(store: ObjectStore, prefix: str) 
     assert await store.get(key, limit=len(SMALL)) == SMALL
     with pytest.raises(ObjectTooLarge):
         await store.get(key, limit=len(SMALL) - 1)
+
+
+async def test_several_are_got_and_each_that_is_not_says_why(store: ObjectStore, prefix: str) -> None:
+    small, large, missing = (Key(f"{prefix}{name}") for name in ("a", "b", "c"))
+    await store.put(small, SMALL)
+    await store.put(large, SMALL * 2)
+    found = await store.get_each(iter([small, missing, large]), limit=len(SMALL))
+    assert found == {small: SMALL, missing: Absent.MISSING, large: Absent.TOO_LARGE}
+    assert await store.get_each([], limit=1) == {}
 
 
 async def test_errors_name_no_user(store: ObjectStore, prefix: str) -> None:

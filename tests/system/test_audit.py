@@ -24,10 +24,11 @@ from lifemask.audit.judging import judge
 from lifemask.cli.chosen import isolated
 from lifemask.cli.installation import Installation
 from lifemask.contracts.keyring import Keyring
-from lifemask.custody.verify import Absent, present
+from lifemask.custody.verify import present
 from lifemask.keys.files import Trust
 from lifemask.objects import open_objects
 from lifemask.objects.keys import Key
+from lifemask.objects.port import Absent
 
 ROWS = {
     "ingest.run": ("request", "restarted_from", "over", "facts"),

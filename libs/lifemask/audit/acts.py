@@ -12,9 +12,10 @@ from lifemask.custody import CustodyBroken
 from lifemask.custody.envelopes import StepKeys, check_signer, read_envelope
 from lifemask.custody.statements import digest_of, read_act, read_time
 from lifemask.custody.steps import ACTS, DISPOSAL, REVOCATION, AnyAct, DisposalFields, Gone, RevocationFields, Signed
-from lifemask.custody.verify import Absent, File, Place, present
+from lifemask.custody.verify import Place, present
 from lifemask.objects import keys
 from lifemask.objects.keys import SIGNED, Key
+from lifemask.objects.port import Absent, File
 
 PARTS: Final = {"original": "original", "clean": "clean", "archive": "archive", "weights": "weights"}
 """The run's folders of temporary objects, and what disposals call them."""

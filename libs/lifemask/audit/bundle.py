@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lifemask.audit.case import Case
 from lifemask.contracts import ModelId, RunId, UserId
 from lifemask.contracts.keyring import BadKeyring, Keyring
-from lifemask.custody.verify import File
 from lifemask.objects import keys
 from lifemask.objects.keys import Key
+from lifemask.objects.port import File
 
 FORMAT: Final = "https://lifemask.dev/audit/bundle/v1"
 LIMIT: Final = 64 << 20

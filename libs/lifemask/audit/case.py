@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from lifemask.contracts import Record
-from lifemask.custody.verify import File
 from lifemask.objects.keys import Key
+from lifemask.objects.port import File
 
 Row = Mapping[str, Any]
 

@@ -28,9 +28,9 @@ from lifemask.custody import CustodyBroken
 from lifemask.custody.envelopes import read_envelope
 from lifemask.custody.statements import read_manifest, read_owner, read_statement
 from lifemask.custody.steps import PUBLICATION, PublicationFields, PublicationManifest
-from lifemask.custody.verify import File, Place
+from lifemask.custody.verify import Place
 from lifemask.objects.keys import Key
-from lifemask.objects.port import ObjectStore
+from lifemask.objects.port import File, ObjectStore
 
 NO_HUB: Final = "nobody has said how to reach the hub"
 

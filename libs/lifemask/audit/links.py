@@ -11,8 +11,9 @@ from lifemask.custody import CustodyBroken, Link
 from lifemask.custody.envelopes import StepKeys, holder_of, read_envelope
 from lifemask.custody.statements import digest_of, read_statement, read_time
 from lifemask.custody.steps import PUBLICATION, STEPS, AnyStep
-from lifemask.custody.verify import Absent, File, Place, verify
+from lifemask.custody.verify import Place, verify
 from lifemask.objects.keys import Key
+from lifemask.objects.port import Absent, File
 
 AnyLink = Link[Any, Any]
 
@@ -50,7 +51,7 @@ def judge_links(case: Case, trusted: StepKeys, seen: datetime | None) -> Chained
     place = Place(case.user, case.run, case.attempt)
     files = _Files(case.custody)
     attempt = _Attempt(place, files, trusted)
-    last = case.statement or _sketch(PUBLICATION, files[place.statement(PUBLICATION)], trusted).digest
+    last = case.statement or _digest(PUBLICATION, files[place.statement(PUBLICATION)])
     whole = attempt.opened(PUBLICATION, last, seen)
     if isinstance(whole, Link):
         links = [whole.back(step) for step in STEPS]
@@ -89,8 +90,8 @@ def judge_earlier(case: Case, trusted: StepKeys) -> tuple[Finding, ...]:
         if number == case.attempt or not there:
             continue
         last = there[-1]
-        sketch = _sketch(last, files[place.statement(last)], trusted)
-        found = _Attempt(place, files, trusted).opened(last, sketch.digest, None)
+        digest = _digest(last, files[place.statement(last)])
+        found = _Attempt(place, files, trusted).opened(last, digest, None)
         one = _holds(found, trusted) if isinstance(found, Link) else _broken(last, found)
         findings.append(Finding(f"attempt {number}", one.state, what=f"ended after its {last.name}", below=(one,)))
     return tuple(findings)
@@ -109,6 +110,14 @@ class _Sketch:
     previous: str | None
     holder: str | None
     at: datetime | None
+
+
+def _digest(step: AnyStep, file: File) -> str:
+    """Of what is there as the statement; empty when that is none."""
+    try:
+        return digest_of(read_envelope(step, file if isinstance(file, bytes) else b"").payload)
+    except CustodyBroken:
+        return ""
 
 
 def _sketch(step: AnyStep, file: File, trusted: StepKeys) -> _Sketch:

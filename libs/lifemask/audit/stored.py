@@ -3,15 +3,14 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from lifemask.audit.case import Hashed
 from lifemask.audit.records import Located
-from lifemask.custody.verify import Absent, File
 from lifemask.objects import keys
 from lifemask.objects.keys import Key
-from lifemask.objects.port import ObjectInfo, ObjectMissing, ObjectStore, ObjectTooLarge
+from lifemask.objects.port import File, ObjectInfo, ObjectMissing, ObjectStore, ObjectTooLarge
 
 _AT_ONCE: Final = 8
 _LOOKS: Final = 3
@@ -54,7 +53,7 @@ async def _read_once(
         async with room:
             try:
                 if info.key.startswith(custody_folder):
-                    custody[info.key] = await read_file(objects, info.key)
+                    custody.update(await read_custody(objects, [info.key]))
                 else:
                     others[info.key] = await _hash(objects, info)
             except ObjectMissing:
@@ -64,14 +63,9 @@ async def _read_once(
     return custody, others, not gone
 
 
-async def read_file(objects: ObjectStore, key: Key) -> File:
-    """A small file whole."""
-    try:
-        return await objects.get(key, limit=_STATEMENT)
-    except ObjectMissing:
-        return Absent.MISSING
-    except ObjectTooLarge:
-        return Absent.TOO_LARGE
+async def read_custody(objects: ObjectStore, wanted: Iterable[Key]) -> dict[Key, File]:
+    """Files of a custody folder."""
+    return await objects.get_each(wanted, limit=_STATEMENT)
 
 
 async def locate_in_store(objects: ObjectStore, model: str) -> Located | None:

@@ -1,7 +1,7 @@
 """Gathers what the sweep compares. The outside is read before the database: what is outside was stored here before."""
 
-import asyncio
 import gc
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -13,13 +13,14 @@ from lifemask.audit.judging import Trusted
 from lifemask.audit.links import judge_links
 from lifemask.audit.provider import Provider
 from lifemask.audit.records import open_database
-from lifemask.audit.stored import read_file
+from lifemask.audit.stored import read_custody
 from lifemask.custody.steps import PUBLICATION
 from lifemask.custody.verify import Place
-from lifemask.objects.port import ObjectStore
+from lifemask.objects.keys import Key
+from lifemask.objects.port import File, ObjectStore
 
 _AT_ONCE: Final = 16
-"""Chains read at once."""
+"""Chains read at once. Threads that read while others are judged would take turns with it, file by file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +57,23 @@ async def take_inventory(where: Everywhere, trusted: Trusted) -> Inventory:
 async def _broken_chains(objects: ObjectStore, rows: Rows, trusted: Trusted) -> dict[str, str]:
     """The models whose statements do not hold together; the bytes of photos and weights are left to single audits."""
     succeeded = {(r["user_id"], r["run_id"]): r["number"] for r in rows.attempts if r["state"] == "succeeded"}
+    models = [row for row in rows.models if row["revoked_at"] is None]
     broken: dict[str, str] = {}
-    models = iter([row for row in rows.models if row["revoked_at"] is None])
-
-    async def work() -> None:
-        for row in models:
-            attempt = succeeded.get((row["user_id"], row["run_id"]), 1)
-            if why := await _problem(objects, row, attempt, trusted):
+    for start in range(0, len(models), _AT_ONCE):
+        places = {
+            row["model_id"]: Place(whose, run, succeeded.get((whose, run), 1))
+            for row in models[start : start + _AT_ONCE]
+            for whose, run in [(row["user_id"], row["run_id"])]
+        }
+        files = await read_custody(objects, [key for place in places.values() for key in place.files(PUBLICATION)])
+        for row in models[start : start + _AT_ONCE]:
+            if why := _problem(row, places[row["model_id"]], files, trusted):
                 broken[row["model_id"]] = why
-
-    await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
     return broken
 
 
-async def _problem(objects: ObjectStore, row: Row, attempt: int, trusted: Trusted) -> str | None:
-    place = Place(row["user_id"], row["run_id"], attempt)
-    files = {key: await read_file(objects, key) for key in dict.fromkeys(place.files(PUBLICATION))}
-    case = Case(row["model_id"], place.user, place.run, attempt, files)
+def _problem(row: Row, place: Place, files: Mapping[Key, File], trusted: Trusted) -> str | None:
+    case = Case(row["model_id"], place.user, place.run, place.attempt, files)
     chained = judge_links(case, trusted, row["ready_at"])
     last = chained.link(PUBLICATION)
     if last is None:

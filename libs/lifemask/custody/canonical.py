@@ -42,6 +42,12 @@ def decode(data: bytes) -> dict[str, Any]:
     return value
 
 
+def encode_decoded(value: dict[str, Any]) -> bytes:
+    """The one spelling of members that `decode` returned, whose numbers are not looked at again."""
+    text = _written(value)
+    return text.encode() if text.isascii() else encode(value)
+
+
 def spells(data: bytes, value: dict[str, Any]) -> bool:
     """Whether `data` is the one spelling of a value without floats. Raises NotCanonical as `encode`."""
     if data.isascii():  # then so are all members' names, and Python's own writer spells it as RFC 8785 does

@@ -1,6 +1,5 @@
 """Opens statements and acts in a store. Needs no private key: services, audits and tests read alike."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Generic
@@ -20,9 +19,9 @@ from lifemask.custody.statements import (
     read_time,
 )
 from lifemask.custody.steps import Act, AnyAct, AnyStep, F, M, Step, attempts
-from lifemask.custody.verify import Absent, File, Place, check_owner, present, verify
+from lifemask.custody.verify import Place, check_owner, present, verify
 from lifemask.objects.keys import Key
-from lifemask.objects.port import ObjectMissing, ObjectStore, ObjectTooLarge
+from lifemask.objects.port import Absent, File, ObjectStore
 
 _LIMIT: Final = 4 << 20
 """Bytes of a custody file; the largest, a manifest of 100 photos, has under 100 KiB."""
@@ -65,14 +64,8 @@ class Reader:
         """
         check_attempt(step, attempt)
         place = Place(user_id, run_id, attempt)
-        wanted = tuple(place.files(step))
-        files = await asyncio.gather(*(self._file(key) for key in wanted), return_exceptions=True)
-        read: dict[Key, File] = {}
-        for key, file in zip(wanted, files, strict=True):
-            if isinstance(file, BaseException):
-                raise file
-            read[key] = file
-        return verify(step, digest, place, read, trusted=self._keys, seen=seen)
+        files = await self._objects.get_each(place.files(step), limit=_LIMIT)
+        return verify(step, digest, place, files, trusted=self._keys, seen=seen)
 
     async def is_sealed(self, step: AnyStep, user_id: str, run_id: str, attempt: int = 1) -> bool:
         """Whether a statement of the step is there, whatever it says."""
@@ -150,12 +143,7 @@ class Reader:
         return owner, digest_of(file)
 
     async def _file(self, key: Key) -> File:
-        try:
-            return await self._objects.get(key, limit=_LIMIT)
-        except ObjectMissing:
-            return Absent.MISSING
-        except ObjectTooLarge:
-            return Absent.TOO_LARGE
+        return (await self._objects.get_each([key], limit=_LIMIT))[key]
 
 
 def check_attempt(step: Step[F, M], attempt: int) -> None:

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from lifemask.contracts import Digest, RunId
 from lifemask.custody.broken import CustodyBroken
-from lifemask.custody.canonical import NotCanonical, decode, encode, spells
+from lifemask.custody.canonical import NotCanonical, decode, encode, encode_decoded, spells
 from lifemask.custody.steps import AnyAct, AnyStep, Signed
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -130,9 +130,9 @@ def _statement(kind: AnyStep | AnyAct, common: type[C], payload: bytes) -> State
         raise CustodyBroken(f"{where} is of another step")
     shared = {name: value for name, value in parts.predicate.items() if name in common.model_fields}
     own = {name: value for name, value in parts.predicate.items() if name not in common.model_fields}
-    found = _model(common, encode(shared), where)
+    found = _model(common, encode_decoded(shared), where)
     read_time(found.at, kind)
-    return Statement(found, _model(kind.fields, encode(own), where), parts.subject)
+    return Statement(found, _model(kind.fields, encode_decoded(own), where), parts.subject)
 
 
 def write_manifest(manifest: Signed, salt: str) -> bytes:
@@ -145,7 +145,7 @@ def read_manifest(model: type[S], data: bytes, salt: str, where: str) -> S:
     members = _decoded(data, where)
     if members.pop("salt", None) != salt:
         raise CustodyBroken(f"{where} has another salt")
-    return _model(model, encode(members), where)
+    return _model(model, encode_decoded(members), where)
 
 
 def write_owner(owner: Owner) -> bytes:
@@ -166,11 +166,14 @@ def write_time(at: datetime) -> str:
 
 
 def read_time(text: str, kind: AnyStep | AnyAct) -> datetime:
-    """The time in a statement. Raises CustodyBroken."""
+    """The time in a statement, which has one spelling. Raises CustodyBroken."""
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-    except ValueError:
-        raise CustodyBroken(f"{kind.name}: statement has no readable time") from None
+        at = datetime.fromisoformat(text)
+        if write_time(at) == text:
+            return at
+    except (ValueError, OverflowError):
+        pass
+    raise CustodyBroken(f"{kind.name}: statement has no readable time")
 
 
 def _read(model: type[S], data: bytes, where: str) -> S:

@@ -7,7 +7,6 @@ holder signed. The last ones' place is the time that the caller gives. What sign
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import NamedTuple, cast
 
 from lifemask.contracts.signing import Sealed
@@ -28,6 +27,7 @@ from lifemask.custody.statements import (
 from lifemask.custody.steps import STEPS, AnyStep, F, M, NoManifest, Signed, Step, attempts
 from lifemask.objects import keys
 from lifemask.objects.keys import Key
+from lifemask.objects.port import File
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +61,6 @@ def subjects(step: AnyStep, place: Place, *, file: str | None, manifest: str | N
     """Name and SHA-256 of what a statement is about: the step's file, the step's manifest, or both."""
     named = ((step.file, file), (place.manifest(step).rpartition("/")[2], manifest))
     return tuple((name, digest) for name, digest in named if name is not None and digest is not None)
-
-
-class Absent(StrEnum):
-    """Why a file gives no bytes."""
-
-    MISSING = "missing"
-    TOO_LARGE = "too large"
-
-
-File = bytes | Absent
 
 
 def verify(

@@ -2,8 +2,9 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -11,7 +12,7 @@ from lifemask.bus.outcomes import Misconfigured, Retryable
 from lifemask.contracts import FailureCode
 from lifemask.objects.keys import Key, folder_of, place
 from lifemask.objects.local_files import Tree, create, finish
-from lifemask.objects.port import CHUNK, ObjectInfo, ObjectMissing, ObjectTooLarge, ObjectWriter
+from lifemask.objects.port import CHUNK, Absent, File, ObjectInfo, ObjectMissing, ObjectTooLarge, ObjectWriter
 
 _PASSING: Final = frozenset(
     {
@@ -25,6 +26,8 @@ _PASSING: Final = frozenset(
     }
 )
 """The disk is broken or busy: the same call may succeed later."""
+_PAGE: Final = 500
+"""Objects that one look at the disk lists."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _MISSING: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR})
 _DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -53,6 +56,9 @@ class LocalObjects:
     async def get(self, key: Key, *, limit: int) -> bytes:
         return await asyncio.to_thread(self._get, key, limit)
 
+    async def get_each(self, keys: Iterable[Key], *, limit: int) -> dict[Key, File]:
+        return await asyncio.to_thread(lambda: {key: self._file(key, limit) for key in keys})  # one thread, asked once
+
     async def read(self, key: Key, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         file = await asyncio.to_thread(self._open, key, start)
         try:
@@ -70,18 +76,19 @@ class LocalObjects:
         await asyncio.to_thread(self._delete, key)
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        async for info in self._walk(folder_of(prefix), prefix):
-            yield info
+        found = self._walk(folder_of(prefix), prefix)
+        while page := await asyncio.to_thread(lambda: tuple(islice(found, _PAGE))):
+            for info in page:
+                yield info
 
-    async def _walk(self, folder: str, prefix: str) -> AsyncIterator[ObjectInfo]:
-        for key, info in await asyncio.to_thread(self._folder, folder):
+    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+        for key, info in self._folder(folder):
             if not key.startswith(prefix):
                 continue
             if info is not None:
                 yield info
-                continue
-            async for inner in self._walk(key, prefix):
-                yield inner
+            else:
+                yield from self._walk(key, prefix)
 
     def _put(self, key: Key, data: bytes, create_only: bool) -> None:  # noqa: FBT001 # positional through to_thread
         writer = _Writer(self._tree, key)
@@ -98,6 +105,14 @@ class LocalObjects:
         if len(data) > limit:
             raise ObjectTooLarge(f"an object exceeds the limit of {limit} bytes")
         return data
+
+    def _file(self, key: Key, limit: int) -> File:
+        try:
+            return self._get(key, limit)
+        except ObjectMissing:
+            return Absent.MISSING
+        except ObjectTooLarge:
+            return Absent.TOO_LARGE
 
     def _open(self, key: Key, start: int) -> BinaryIO:
         with _translated("reading", key):

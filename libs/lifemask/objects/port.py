@@ -8,10 +8,11 @@ After a lost reply a client repeats its request, so ObjectExists does not prove 
 whoever writes create-only compares what is there.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final, Protocol
 
 from lifemask.objects.keys import Key
@@ -62,6 +63,16 @@ class ObjectWriter(Protocol):
         """Appends; waits while the store is slower than the caller (back-pressure, bounded memory)."""
 
 
+class Absent(StrEnum):
+    """Why an object gives no bytes."""
+
+    MISSING = "missing"
+    TOO_LARGE = "too large"
+
+
+File = bytes | Absent
+
+
 class ObjectStore(Protocol):
     """Whole objects under keys of `lifemask.objects.keys`. No key is the folder of another one."""
 
@@ -73,6 +84,9 @@ class ObjectStore(Protocol):
 
     async def get(self, key: Key, *, limit: int) -> bytes:
         """A small object whole. Raises ObjectMissing, ObjectTooLarge above `limit` bytes."""
+
+    async def get_each(self, keys: Iterable[Key], *, limit: int) -> dict[Key, File]:
+        """Several small objects at once, each as of its own moment; those of which there are no bytes say why."""
 
     def read(self, key: Key, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Streams bytes `start` to `end` (exclusive), in chunks of at most 1 MiB. Raises ObjectMissing.

@@ -5,7 +5,7 @@ second time, which halves the client's CPU: our own SHA-256 digests prove what m
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +20,8 @@ from lifemask.contracts import FailureCode
 from lifemask.objects.keys import Key, folder_of, parts
 from lifemask.objects.port import (
     CHUNK,
+    Absent,
+    File,
     ObjectInfo,
     ObjectMissing,
     ObjectStore,
@@ -102,6 +104,16 @@ class S3Objects:
             data += chunk
         return bytes(data)
 
+    async def get_each(self, keys: Iterable[Key], *, limit: int) -> dict[Key, File]:
+        wanted = tuple(keys)
+        files = await asyncio.gather(*(self._file(key, limit) for key in wanted), return_exceptions=True)
+        found: dict[Key, File] = {}
+        for key, file in zip(wanted, files, strict=True):
+            if isinstance(file, BaseException):
+                raise file
+            found[key] = file
+        return found
+
     async def read(self, key: Key, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         if end is not None and end <= start:
             if await self.head(key) is None:
@@ -110,6 +122,14 @@ class S3Objects:
         span = None if (start, end) == (0, None) else f"bytes={start}-{'' if end is None else end - 1}"
         async for chunk in self._read(key, span=span):
             yield chunk
+
+    async def _file(self, key: Key, limit: int) -> File:
+        try:
+            return await self.get(key, limit=limit)
+        except ObjectMissing:
+            return Absent.MISSING
+        except ObjectTooLarge:
+            return Absent.TOO_LARGE
 
     async def head(self, key: Key) -> ObjectInfo | None:
         parts(key)

@@ -1,7 +1,7 @@
 """The object store in memory, with the faults that tests need."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +14,8 @@ from lifemask.objects.keys import Key, folder_of, parts, place
 from lifemask.objects.opening import OPENERS
 from lifemask.objects.port import (
     CHUNK,
+    Absent,
+    File,
     ObjectExists,
     ObjectInfo,
     ObjectMissing,
@@ -100,6 +102,17 @@ class InMemoryObjects:
         if len(data) > limit:
             raise ObjectTooLarge(f"an object exceeds the limit of {limit} bytes")
         return data
+
+    async def get_each(self, keys: Iterable[Key], *, limit: int) -> dict[Key, File]:
+        found: dict[Key, File] = {}
+        for key in keys:
+            try:
+                found[key] = await self.get(key, limit=limit)
+            except ObjectMissing:
+                found[key] = Absent.MISSING
+            except ObjectTooLarge:
+                found[key] = Absent.TOO_LARGE
+        return found
 
     async def read(self, key: Key, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         await self._step("GetObject", key)
