@@ -22,6 +22,8 @@ from tests.chaos.arms import WITHOUT
 from tests.chaos.clock import set_clock
 from tests.chaos.crashing import FOLDER, Points
 from tests.one_machine.waiting import is_running, wait_until
+from tests.system.app import Person
+from tests.system.asking import ask
 from tests.system.checker import broken
 from tests.system.history import History
 from tests.system.listener import Listener, listening
@@ -157,6 +159,9 @@ class House:
     async def history(self, seconds: float = 90.0) -> History:
         """Everything there is once nothing moves any more; also what logs and spans say."""
         history = await read_history(self.stack, self.outside, seconds, self.reading)
+        headers = {"Authorization": f"Bearer {self.key}"}
+        async with httpx.AsyncClient(base_url=self.stack.url, headers=headers, trust_env=False, timeout=20) as http:
+            await ask(history, Person(http, APP, "nobody"))
         logs = (self.stack.data / "logs").glob("*.log*")
         history.places |= {f"log of {path.name}": path.read_bytes() for path in logs if "sandbox" not in path.name}
         history.places["spans"] = b"\n".join(self.listener.raw_spans)

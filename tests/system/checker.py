@@ -143,6 +143,27 @@ def one_run_a_key(history: History) -> Problems:
             yield f"one key of {user} made {len(runs)} runs"
 
 
+def in_order(history: History) -> Problems:
+    """11: a lane is done with what one source said in the order in which it said so; a stream goes on where it was."""
+    for (service, lane), events in history.handled.items():
+        newest: dict[tuple[str, str], int] = {}
+        for source, id_ in events:
+            topic, offset = history.places_in_log.get((source, id_), ("", -1))
+            if offset < newest.get((topic, source), -1):
+                yield f"{service} was done with {id_} of {source} in {lane} after what came later"
+            newest[topic, source] = offset
+    for key, stream in history.streams.items():
+        if not stream.whole or stream.rest != stream.whole[stream.known :]:
+            yield f"the stream of {_name(key)} told {len(stream.rest)} changes after {stream.known}, or other ones"
+
+
+def not_there(history: History) -> Problems:
+    """19: what is another's is not there."""
+    for answer in history.strangers:
+        if answer.status != 404:
+            yield f"{answer.status} to a stranger's {answer.asked}"
+
+
 def nothing_told(history: History) -> Problems:
     """12: no canary stands in Kafka, in a log or in a span, as it is or in hexadecimal."""
     for place, text in history.places.items():
@@ -153,7 +174,7 @@ def nothing_told(history: History) -> Problems:
 
 def well_refused(history: History) -> Problems:
     """18: whoever is refused is told a code and the next step, and never how our code looks inside."""
-    for answer in history.answers:
+    for answer in (*history.answers, *history.strangers):
         try:
             body = json.loads(answer.body)
         except ValueError:
@@ -249,10 +270,12 @@ INVARIANTS: Final[Mapping[str, Callable[[History], Problems]]] = {
     "8": own_photos,
     "9": models_and_runs,
     "10": told_once,
+    "11": in_order,
     "12": nothing_told,
     "16": one_trace,
     "13, 17": at_rest,
     "18": well_refused,
+    "19": not_there,
 }
 
 

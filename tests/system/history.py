@@ -110,6 +110,19 @@ class Answer:
     body: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """What the API told of a run's changes, each as JSON: all of them, and those after the first `known` ones."""
+
+    whole: tuple[str, ...]
+    known: int
+    rest: tuple[str, ...]
+
+
+EventKey = tuple[str, str]
+"""Source and id of an event."""
+
+
 @dataclass(slots=True, kw_only=True)
 class History:
     """Everything the checker looks at."""
@@ -147,8 +160,15 @@ class History:
     """What `lifemask audit` finds broken about a model that is published; empty for one that holds."""
     asked: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     """By user and idempotency key: the runs that it was answered with."""
+    places_in_log: dict[EventKey, tuple[str, int]] = field(default_factory=dict)
+    """Topic with partition, and the offset at which an event came first."""
+    handled: dict[tuple[str, str], list[EventKey]] = field(default_factory=dict)
+    """By service and lane, in the order in which the service was done with them."""
+    streams: dict[RunKey, Stream] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     """The refusals and failures that people were shown."""
+    strangers: list[Answer] = field(default_factory=list)
+    """What people were told who asked for what is another's."""
     places: dict[str, bytes] = field(default_factory=dict)
     """What is not the store: Kafka, logs, spans."""
     canaries: dict[str, str] = field(default_factory=dict)

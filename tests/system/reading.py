@@ -17,6 +17,7 @@ from tests.system.history import (
     Baton,
     Billed,
     Dataset,
+    EventKey,
     Fact,
     History,
     Notice,
@@ -74,6 +75,10 @@ _COUNTS = """
              and '{0}' <> 'ingest') as held
 """
 _OUTBOX = "select id, headers, created_at from {0}.outbox where topic not like $1"
+_HANDLED = """
+    select lane, headers from {0}.inbox where done_at is not null and dead_at is null and replays = 0
+    order by done_at, seq
+"""
 _MOVING = ("lanes", "undone", "unsent", "due", "held")
 _OPEN = """
     select (select count(*) from ingest.run where submitted_at is not null and not over)
@@ -98,6 +103,7 @@ async def read_history(
     brokers = reading.settings.get("LIFEMASK_KAFKA") or stack.kafka
     records = await read_log(brokers, reading.settings.get("LIFEMASK_TOPIC_PREFIX", ""))
     facts = [_fact(record) for record in records if POISON not in dict(record.headers)]
+    history.places_in_log = _places(records)
     history.facts = _at_the_databases_time(facts, stored)
     history.places["Kafka"] = b"\n".join(fact.raw for fact in history.facts)
     _read_outside(history, ledger := await outside.ledger(), await outside.mails())
@@ -163,6 +169,16 @@ async def read_log(brokers: str, prefix: str = "") -> list[ConsumerRecord]:
         await consumer.stop()
 
 
+def _places(records: list[ConsumerRecord]) -> dict[EventKey, tuple[str, int]]:
+    """An event that was sent again came when it came first."""
+    found: dict[EventKey, tuple[str, int]] = {}
+    for record in sorted(records, key=lambda each: each.offset):
+        headers = {name: (value or b"").decode() for name, value in record.headers}
+        event = headers.get("ce_source", ""), headers.get("ce_id", "")
+        found.setdefault(event, (f"{record.topic}/{record.partition}", record.offset))
+    return found
+
+
 async def _quiet(rows: "asyncpg.Connection[asyncpg.Record]", seconds: float) -> None:
     """Nothing to do, nothing due, nobody holds a run; and the same again a moment later, for what is under way."""
     before: list[Any] = []
@@ -198,6 +214,11 @@ async def _read_bus(rows: "asyncpg.Connection[asyncpg.Record]", history: History
             ce_id = dict(body_of(row["headers"].encode()))["ce_id"]
             history.outbox[ce_id] = history.outbox.get(ce_id, 0) + 1
             stored[f"lifemask/{name.replace('_', '-')}", ce_id] = row["id"], row["created_at"]
+        for row in await rows.fetch(_HANDLED.format(name)):
+            headers = dict(body_of(row["headers"].encode()))
+            if "ce_source" in headers:  # a reminder comes from nobody
+                lane = history.handled.setdefault((name, row["lane"]), [])
+                lane.append((headers["ce_source"], headers["ce_id"]))
         history.batons += [
             Baton(
                 service=name,

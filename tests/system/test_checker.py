@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 from tests.system.checker import INVARIANTS, STAGES, broken
-from tests.system.history import Answer, Attempt, Baton, Billed, Dataset, Fact, History, Notice, Published, trace_of
+from tests.system.history import (
+    Answer,
+    Attempt,
+    Baton,
+    Billed,
+    Dataset,
+    Fact,
+    History,
+    Notice,
+    Published,
+    Stream,
+    trace_of,
+)
 
 USER, RUN, MODEL = "acme.u1", "0192f7a0-1111-7d3e-8f40-5a6b7c8d9e0f", "0192f7a0-3333-7d3e-8f40-5a6b7c8d9e0f"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -88,6 +100,10 @@ def a_history() -> History:
         audits={MODEL: ""},
         asked={(USER, "key"): {RUN}},
         answers=[Answer(asked="GET /v1/users/u1", status=404, body='{"code": "not_found", "next_step": "Ask."}')],
+        places_in_log={("lifemask/test", f"id {number}"): ("runs/0", number) for number in range(len(STORY))},
+        handled={("trainer", USER): [("lifemask/test", "id 0"), ("lifemask/test", "id 2")]},
+        streams={(USER, RUN): Stream(whole=("1", "2", "3"), known=1, rest=("2", "3"))},
+        strangers=[Answer(asked="GET runs", status=404, body='{"code": "not_found", "next_step": "Ask."}')],
         places={"Kafka": b"photo_id", "spans": b"", "log of ingest": b"starting"},
         canaries={"mail address": "u1@example.com"},
     )
@@ -194,10 +210,15 @@ DOCTORED: tuple[tuple[str, Callable[[History], None]], ...] = (
     ("7", set_to(published={MODEL: "the chain is broken at weights"})),
     ("7, audit", set_to(audits={MODEL: "weights: these are others"})),
     ("6", set_to(asked={(USER, "key"): {RUN, MODEL}})),
+    ("11", set_to(handled={("trainer", USER): [("lifemask/test", "id 2"), ("lifemask/test", "id 0")]})),
+    ("11", set_to(streams={(USER, RUN): Stream(whole=("1", "2", "3"), known=1, rest=("3",))})),
+    ("11", set_to(streams={(USER, RUN): Stream(whole=(), known=1, rest=())})),
     ("12", set_to(places={"spans": b"to u1@example.com"})),
     ("12", set_to(places={"rows": b"u1@example.com".hex().encode()})),
     ("18", set_to(answers=[Answer(asked="GET /", status=500, body="Internal Server Error")])),
     ("18", set_to(answers=[Answer(asked="/", status=500, body='{"code":"c","next_step":"n","detail":"Traceback"}')])),
+    ("18", set_to(strangers=[Answer(asked="GET runs", status=404, body="")])),
+    ("19", set_to(strangers=[Answer(asked="GET runs", status=200, body='{"code": "c", "next_step": "n"}')])),
     ("13, 17", set_to(poisoned={"trainer": 1})),
     ("8", a_strangers_photo),
     ("8", a_training(photos=("clean 1",))),
