@@ -51,7 +51,7 @@ fmt: $(READY) ## format the code and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-schemas: $(READY) ## generate schemas, examples, AsyncAPI and OpenAPI documents
+schemas: $(READY) ## generate schemas, examples, AsyncAPI and OpenAPI documents, the page of settings
 	@$(BIN)/python -m tools.schemas
 
 PIN := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \

@@ -1,4 +1,5 @@
-"""Generates what is committed and derived: JSON Schemas and examples of the events, AsyncAPI and OpenAPI documents.
+"""Generates what is committed and derived: JSON Schemas and examples of the events, AsyncAPI and OpenAPI documents,
+and the page of settings.
 
 python -m tools.schemas            writes them
 python -m tools.schemas --check    exits 1 and names each file that is not what the code says
@@ -14,6 +15,7 @@ from lifemask.contracts import EVENTS
 from lifemask.ingest.http.app import describe
 from tools.asyncapi import document
 from tools.event_schemas import ROOT, schema, text
+from tools.settings_page import page
 
 SCHEMAS = ROOT / "contracts" / "schemas"
 EXAMPLES = ROOT / "contracts" / "examples"
@@ -26,6 +28,7 @@ def generated() -> Iterator[tuple[Path, str]]:
         yield EXAMPLES / f"{event.ce_type}.json", text(json.loads(event.example().body()))
     yield ROOT / "contracts" / "asyncapi.yaml", document()
     yield ROOT / "docs" / "openapi.json", text(describe())
+    yield ROOT / "docs" / "settings.md", page()
 
 
 def stale() -> list[Path]:

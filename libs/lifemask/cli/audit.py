@@ -133,10 +133,9 @@ async def _collect(
     from lifemask.audit.hub import open_hub
     from lifemask.audit.problems import NoSuchModel, Unreachable
     from lifemask.bus.outcomes import Misconfigured, Retryable
-    from lifemask.objects import open_objects
 
     async with AsyncExitStack() as stack:
-        objects = await stack.enter_async_context(open_objects(installation.store()))
+        objects = await stack.enter_async_context(installation.open_store())
         hub = None
         if installation.hub and not no_hub:
             hub = await stack.enter_async_context(open_hub(installation.hub.url, installation.hub.token))

@@ -7,10 +7,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from lifemask.cli.stops import Missing
+from lifemask.cli.stops import Missing, WrongUsage
 from lifemask.cli.whereabouts import DATA, UP_FILE, Whereabouts, read_up_file
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from lifemask.objects.port import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,20 @@ class Installation:
     def store(self) -> str:
         """The store's URL. Raises Missing."""
         return _needed(self.objects, "the object store", "Set LIFEMASK_OBJECTS (s3://bucket or file:///directory).")
+
+    def open_store(self) -> "AbstractAsyncContextManager[ObjectStore]":
+        """The store, asked with the patience of the services' settings. Raises Missing, WrongUsage."""
+        from pydantic import ValidationError
+
+        from lifemask.objects import open_objects
+        from lifemask.runtime.settings import StoreSettings
+
+        try:
+            limits = StoreSettings().store_limits
+        except ValidationError as problem:
+            wrong = problem.errors()[0]
+            raise WrongUsage(f"LIFEMASK_{str(wrong['loc'][0]).upper()}: {wrong['msg']}.", "Set it right.") from None
+        return open_objects(self.store(), limits)
 
     def key_folder(self) -> Path:
         """The directory with the keyring. Raises Missing."""

@@ -35,7 +35,6 @@ async def sweep_all(out: Out, installation: Installation, *, root: str | None, n
     from lifemask.audit.provider import open_provider
     from lifemask.audit.sweeping import Everywhere, take_inventory
     from lifemask.bus.outcomes import Misconfigured, Retryable
-    from lifemask.objects import open_objects
 
     began = time.monotonic()
     keyring = load_keyring(installation, root)
@@ -43,7 +42,7 @@ async def sweep_all(out: Out, installation: Installation, *, root: str | None, n
     async with AsyncExitStack() as stack:
         where = Everywhere(
             database=installation.database(),
-            objects=await stack.enter_async_context(open_objects(installation.store())),
+            objects=await stack.enter_async_context(installation.open_store()),
             hub=await stack.enter_async_context(open_hub(hub.url, hub.token)) if hub else None,
             namespace=hub.name if hub else "",
             provider=await stack.enter_async_context(open_provider(provider.url, provider.token)) if provider else None,

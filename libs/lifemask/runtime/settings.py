@@ -17,18 +17,13 @@ HOURS_BY_STAGE = {Stage.REQUEST: 6, Stage.VALIDATE: 1, Stage.PACKAGE: 1, Stage.T
 """How long a run may stay in a stage (hours) before it is ended as failed."""
 
 
-class ServiceSettings(BaseSettings):
-    """Kafka, PostgreSQL, objects, and the limits of the bus. Durations are seconds unless the name says otherwise."""
+class StoreSettings(BaseSettings):
+    """How long, how often and over how many connections an S3 store is asked; of services and operators' commands."""
 
     model_config = SettingsConfigDict(env_prefix="LIFEMASK_", frozen=True, extra="ignore", populate_by_name=True)
 
-    kafka: str = "127.0.0.1:9092"
-    """Brokers, comma-separated `host:port`."""
-    postgres: str = "postgresql://127.0.0.1:5432/lifemask"
-    """DSN of this service's role."""
-    objects: str = Field(default_factory=lambda: Path(".lifemask/objects").resolve().as_uri())
-    """`file:///directory` (absolute) or `s3://bucket`."""
     store_connect_timeout: float = Field(default=5, gt=0)
+    """Longest time for a connection to an S3 store."""
     store_timeout: float = Field(default=30, gt=0)
     """Longest silence of an S3 store in the middle of an answer."""
     store_request_timeout: float = Field(default=60, gt=0)
@@ -36,6 +31,29 @@ class ServiceSettings(BaseSettings):
     store_tries: int = Field(default=3, ge=1)
     """Tries of one request; the attempts at a message come on top."""
     store_connections: int = Field(default=250, ge=1)
+    """At once in one process; more than what may wait for a store at once."""
+
+    @property
+    def store_limits(self) -> StoreLimits:
+        """For the client of an S3 store."""
+        return StoreLimits(
+            connect_timeout=self.store_connect_timeout,
+            read_timeout=self.store_timeout,
+            request_timeout=self.store_request_timeout,
+            tries=self.store_tries,
+            connections=self.store_connections,
+        )
+
+
+class ServiceSettings(StoreSettings):
+    """Kafka, PostgreSQL, objects, and the limits of the bus. Durations are seconds unless the name says otherwise."""
+
+    kafka: str = "127.0.0.1:9092"
+    """Brokers, comma-separated `host:port`."""
+    postgres: str = "postgresql://127.0.0.1:5432/lifemask"
+    """DSN of this service's role."""
+    objects: str = Field(default_factory=lambda: Path(".lifemask/objects").resolve().as_uri())
+    """`file:///directory` (absolute) or `s3://bucket`."""
     keys: Path = Path("./.lifemask/keys")
     """Directory with this installation's keys."""
     keyring_root: str = Field(default="", pattern=r"^(SHA256:[A-Za-z0-9+/]{43})?$")
@@ -61,13 +79,18 @@ class ServiceSettings(BaseSettings):
     watch_fd: int | None = None
     """Read end of a pipe held open by a parent: the service ends when the parent does."""
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """Least weight of the lines that are written."""
 
     deadline_request: float = Field(default=HOURS_BY_STAGE[Stage.REQUEST] * 3600, ge=0)
     """For uploads that came as events; a draft of the API ends by its own rule."""
     deadline_validate: float = Field(default=HOURS_BY_STAGE[Stage.VALIDATE] * 3600, gt=0)
+    """How long judging the photos of a run may take before the run is ended as failed."""
     deadline_package: float = Field(default=HOURS_BY_STAGE[Stage.PACKAGE] * 3600, gt=0)
+    """The same for packing them."""
     deadline_train: float = Field(default=HOURS_BY_STAGE[Stage.TRAIN] * 3600, gt=0)
+    """The same for the training, the time in the provider's queue included."""
     deadline_publish: float = Field(default=HOURS_BY_STAGE[Stage.PUBLISH] * 3600, gt=0)
+    """The same for publishing."""
 
     lease: float = Field(default=30, gt=0)
     """How long a worker may be silent before its lane is given to another; renewed every third of it."""
@@ -86,6 +109,7 @@ class ServiceSettings(BaseSettings):
     pause: float = Field(default=5, gt=0)
     """First delay before a paused stage, or a dependency that is away, is tried again; doubles each time."""
     pause_max: float = Field(default=300, gt=0)
+    """Longest such delay."""
     circuit_after: int = Field(default=3, ge=1)
     """Failures in a row of something outside after which no further message is tried on it but for probes."""
     poll: float = Field(default=0.25, gt=0)
@@ -105,7 +129,9 @@ class ServiceSettings(BaseSettings):
     kafka_request_timeout_ms: int = Field(default=20_000, ge=1000)
     """Longest silence of a broker; longer than the session timeout, which a group may wait for while it gathers."""
     kafka_heartbeat_ms: int = Field(default=3000, ge=100)
+    """How often the consumer tells the broker that it is there; at most a third of the session timeout."""
     kafka_fetch_wait_ms: int = Field(default=100, ge=1)
+    """How long a broker may wait for records before it answers."""
     kafka_batch: int = Field(default=500, ge=1)
     """Records stored by one statement of the intake."""
     pool: int = Field(default=10, ge=3)
@@ -124,17 +150,6 @@ class ServiceSettings(BaseSettings):
     def brokers(self) -> list[str]:
         """The brokers as a list."""
         return [broker.strip() for broker in self.kafka.split(",") if broker.strip()]
-
-    @property
-    def store_limits(self) -> StoreLimits:
-        """For the client of an S3 store."""
-        return StoreLimits(
-            connect_timeout=self.store_connect_timeout,
-            read_timeout=self.store_timeout,
-            request_timeout=self.store_request_timeout,
-            tries=self.store_tries,
-            connections=self.store_connections,
-        )
 
     def deadline(self, stage: Stage) -> timedelta | None:
         """How long a run may stay in `stage`; None for a stage that ends by its own rule."""

@@ -29,10 +29,13 @@ class IngestSettings(ServiceSettings):
     photos_max: int = Field(default=100, ge=1, le=1000)
     """Photos that a run may hold."""
     photo_bytes_min: int = Field(default=10_000, ge=1)
+    """Bytes of the smallest file that is taken for a photo."""
     photo_bytes_max: int = Field(default=10_000_000, ge=1)
+    """Bytes of the largest photo."""
     upload_bytes_max: int = Field(default=1_100_000_000, ge=1)
     """One upload request: 100 photos of 10 MB, and what surrounds them."""
     json_bytes_max: int = Field(default=65_536, ge=1024)
+    """Bytes of the largest request that is no upload."""
     callback_bytes_max: int = Field(default=10_000_000, ge=1024)
     """The provider's success callbacks are large; it gives up on smaller limits."""
     callback_gap: float = Field(default=10, ge=0)

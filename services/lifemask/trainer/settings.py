@@ -63,11 +63,14 @@ class TrainerSettings(ServiceSettings):
     """The same for a failed training: 35 seconds, for telling our own gateway's refusal from the provider's failure."""
 
     look_first: float = Field(default=2, gt=0)
+    """Between the start of a training and the first look at it."""
     look_growth: float = Field(default=1.2, ge=1)
+    """Each next look comes so many times later."""
     look_max: float = Field(default=15, gt=0)
     """Between two looks at a running training. Every 15 s, 750 trainings at once stay within the 3000 calls a minute
     that the provider takes; callbacks tell of the end at once."""
     reconcile_first: float = Field(default=5, gt=0)
+    """Before the first listing for the training of a lost answer."""
     reconcile_max: float = Field(default=300, gt=0)
     """Between two listings for the training of a lost answer, and two fetches of the weights; doubles each time."""
     repost_after: float = Field(default=600, gt=0)
@@ -79,6 +82,7 @@ class TrainerSettings(ServiceSettings):
     """How long a lost answer is looked for before an operator is asked. Below the hour after which the provider
     forgets inputs: later nobody can tell whose a training was."""
     watch_first: float = Field(default=2, gt=0)
+    """Before the first watch over a run that is over."""
     watch_max: float = Field(default=1800, gt=0, le=3000)
     """Between two watches over a run that is over; doubles each time. Below the hour after which inputs vanish."""
 
