@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -238,6 +239,18 @@ async def test_a_thousand_callbacks_are_one_hint_and_one_question(world: World) 
     other = Callback(world, run, training="another")
     assert await other.send() == 200, "before our own record, the trainer tells whose it is"
     assert len(await hints(world)) == 2
+
+
+async def test_what_says_nothing_new_waits(database: Callable[[str], Awaitable[str]], tmp_path: Path) -> None:
+    async with a_world(await database("ingest"), tmp_path, refusal_hold=0.2) as world:
+        callback = Callback(world, await world.accepted())
+
+        async def waited() -> bool:
+            began = time.monotonic()
+            assert await callback.send() == 200
+            return time.monotonic() - began >= 0.2
+
+        assert [await waited() for _ in range(3)] == [False, True, True]
 
 
 async def test_the_same_training_may_be_hinted_at_again_later(

@@ -5,11 +5,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.ingest.world import JPEG, OTHER_AUTH, World, a_world, about, photo
 
-from lifemask.contracts import RunFailed
+from lifemask.contracts import RunFailed, new_id
+from lifemask.ingest.http.delay import Delay
 from lifemask.ingest.http.places import Places
 from lifemask.ingest.http.problems import Problem
 from lifemask.ingest.http.rates import BURST, Rates
@@ -48,25 +50,29 @@ def test_a_slow_rate_says_how_long_to_wait() -> None:
 
 
 async def test_a_refusal_is_held_back_but_not_of_everybody_at_once() -> None:
-    rates = Rates(0.1, lambda: 0.0, hold=0.05)
-    rates.count("ann")
-    began = time.monotonic()
-    answers = await asyncio.gather(*(rates.admit("ann") for _ in range(300)), return_exceptions=True)
-    assert all(isinstance(answer, Problem) for answer in answers)
+    delay, began = Delay(0.05), time.monotonic()
+    await delay.wait()
     assert time.monotonic() - began >= 0.05
-    held = [asyncio.create_task(rates.admit("ann")) for _ in range(300)]
+    held = [asyncio.create_task(delay.wait()) for _ in range(300)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert sum(not task.done() for task in held) == 200
-    await asyncio.gather(*held, return_exceptions=True)
+    await asyncio.gather(*held)
 
 
-async def test_the_refusal_of_a_users_request_is_held_back(database: Make, tmp_path: Path) -> None:
+async def test_what_is_too_much_and_who_is_unknown_is_held_back(database: Make, tmp_path: Path) -> None:
     async with a_world(await database("ingest"), tmp_path, user_rate=0.1, refusal_hold=0.2) as world:
-        assert (await world.http.get(RUNS)).status_code == 200
-        began = time.monotonic()
-        assert (await world.http.get(RUNS)).status_code == 429
-        assert time.monotonic() - began >= 0.2
+
+        async def taken(path: str, **more: Any) -> tuple[int, bool]:
+            began = time.monotonic()
+            answer = await world.http.get(path, **more)
+            return answer.status_code, time.monotonic() - began >= 0.2
+
+        assert await taken(f"{RUNS}/{new_id()}") == (404, False)
+        assert await taken(RUNS) == (429, True)
+        assert await taken(RUNS, headers={"Authorization": "Bearer wrong"}) == (401, True)
+        assert await taken("/v1/nothing", headers={"Authorization": ""}) == (404, True)
+        assert await taken("/v1/callbacks/replicate/x") == (405, True)
 
 
 async def test_a_flooding_user_is_refused_and_nobody_else_is(world: World) -> None:

@@ -216,6 +216,7 @@ async def a_world(dsn: str, folder: Path, **settings: Any) -> AsyncIterator[Worl
                 "REPLICATE_API_TOKEN": "provider-token",
                 "REPLICATE_BASE_URL": provider_url,
                 "stream_poll": 0.02,
+                "refusal_hold": 0,
                 **settings,
             }
         )

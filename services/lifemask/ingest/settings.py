@@ -47,7 +47,8 @@ class IngestSettings(ServiceSettings):
     user_rate: float = Field(default=50, gt=0)
     """Likewise about one of its users."""
     refusal_hold: float = Field(default=0.5, ge=0, le=10)
-    """How long the refusal of a request too many is held back: a flood over few connections waits for it."""
+    """How long a 429, any refusal to somebody without a key, and the answer to a callback that says nothing new are
+    held back: a flood over few connections waits for it."""
     open_runs: int = Field(default=50, ge=1)
     """Runs of one user that have not ended, drafts included; the next one is refused until one of them ends."""
     request_timeout: float = Field(default=30, gt=0)

@@ -51,20 +51,23 @@ def target_of(office: Office, token: str) -> CallbackTarget:
         raise NotFound from None
 
 
-async def take_callback(office: Office, target: CallbackTarget, message: Signed, recent: Recent) -> None:
+async def take_callback(office: Office, target: CallbackTarget, message: Signed, recent: Recent) -> bool:
     """Publishes the hint, once per callback id, and once in a while however many come about the same training.
+
+    Whether it said anything new.
 
     Raises NotFound, Forged, Unintelligible, ProviderSilent.
     """
     await _check(office, message)
     hint = (target.user_id, target.run_id, target.attempt, _training(message.body))
     if not recent.is_new(hint, office.clock(), office.limits.callback_gap):
-        return
+        return False
     try:
         await _pass_on(office, target, hint[-1], message.id)
     except BaseException:
         recent.forget(hint)
         raise
+    return True
 
 
 async def _pass_on(office: Office, target: CallbackTarget, training: str, name: str) -> None:

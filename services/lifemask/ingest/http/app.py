@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from lifemask.ingest.acts.callbacks import Recent
 from lifemask.ingest.acts.office import Limits, Office
 from lifemask.ingest.http import callbacks, events, guidance, handling, objects, photos, runs, uploads, users
+from lifemask.ingest.http.delay import Delay
 from lifemask.ingest.http.guard import CallersTrace, SecurityHeaders, TimeLimit
 from lifemask.ingest.http.places import Places
 from lifemask.ingest.http.rates import Rates
@@ -38,9 +39,9 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
         generate_unique_id_function=lambda route: f"{route.tags[0]}_{route.name}",
     )
     app.state.office = office
-    hold = limits.refusal_hold.total_seconds()
-    app.state.app_rates = Rates(limits.app_rate, time.monotonic, hold)
-    app.state.user_rates = Rates(limits.user_rate, time.monotonic, hold)
+    app.state.app_rates = Rates(limits.app_rate, time.monotonic)
+    app.state.user_rates = Rates(limits.user_rate, time.monotonic)
+    app.state.delay = Delay(limits.refusal_hold.total_seconds())
     app.state.uploads = Places(limits.uploads_max, limits.user_uploads)
     app.state.streams = Places(limits.streams_max, limits.user_streams)
     app.state.callbacks = asyncio.Semaphore(limits.callbacks_max)

@@ -30,9 +30,15 @@ async def caller(request: Request) -> str:
         raise unauthorized()
     if (app := (await office_of(request)).apps.named_by(key)) is None:
         raise unauthorized()
+    request.state.app = app
     rates: Rates = request.app.state.app_rates
-    await rates.admit(app)
+    rates.count(app)
     return app
+
+
+def is_known(request: Request) -> bool:
+    """Whether the request carried the key of an app."""
+    return hasattr(request.state, "app")
 
 
 async def owner(
@@ -51,7 +57,6 @@ async def owner(
         rates.count(found)
     except Problem:
         of_app.give_back(app)
-        await rates.hold()
         raise
     return found
 

@@ -8,6 +8,7 @@ from lifemask.ingest.acts.callbacks import take_callback, target_of
 from lifemask.ingest.domain.signature import Signed
 from lifemask.ingest.http.auth import TheOffice, answers
 from lifemask.ingest.http.bodies import whole
+from lifemask.ingest.http.delay import Delay
 
 router: Final = APIRouter(prefix="/v1/callbacks", tags=["callbacks"])
 
@@ -27,5 +28,8 @@ async def replicate(request: Request, office: TheOffice, token: str) -> dict[str
             signatures=headers.get("webhook-signature", "")[:4096],
             body=await whole(request, limits.callback_bytes_max, limits.upload_idle.total_seconds()),
         )
-        await take_callback(office, target, message, request.app.state.recent_hints)
+        is_new = await take_callback(office, target, message, request.app.state.recent_hints)
+    if not is_new:
+        delay: Delay = request.app.state.delay
+        await delay.wait()
     return {"status": "received"}

@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 
 from lifemask.bus.outcomes import Misconfigured, Retryable
 from lifemask.ingest.acts.refusals import Refusal
+from lifemask.ingest.http.auth import is_known
+from lifemask.ingest.http.delay import Delay
 from lifemask.ingest.http.problems import Problem, not_found, of_validation, unavailable
 from lifemask.ingest.http.refused import of_refusal
 from lifemask.ingest.ports import ChainSpoiled
@@ -22,11 +24,20 @@ def install(app: FastAPI) -> None:
     """Makes problem documents of everything that can go wrong in `app`."""
 
     async def problem(request: Request, error: Exception) -> JSONResponse:
-        return _problem_of(error).answer(request.path_params.get("run"))
+        told = _problem_of(error)
+        if _may_wait(told.status, request):
+            delay: Delay = request.app.state.delay
+            await delay.wait()
+        return told.answer(request.path_params.get("run"))
 
     kinds = (Problem, Refusal, ChainSpoiled, HTTPException, RequestValidationError, Retryable, Misconfigured, Exception)
     for kind in kinds:
         app.add_exception_handler(kind, problem)
+
+
+def _may_wait(status: HTTPStatus, request: Request) -> bool:
+    """What is too much, and what goes to somebody who has not said who they are."""
+    return status is HTTPStatus.TOO_MANY_REQUESTS or (400 <= status < 500 and not is_known(request))
 
 
 def _problem_of(error: Exception) -> Problem:

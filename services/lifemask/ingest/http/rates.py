@@ -3,7 +3,6 @@
 A bucket holds what comes in `BURST` seconds, so that a page may ask many things at once.
 """
 
-import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,42 +17,14 @@ _REMEMBERED: Final = 100_000
 """Callers; whoever was not heard of for longest begins with a full bucket again."""
 
 
-_MOST_HELD: Final = 200
-"""Refusals held back at once; each is a connection. More are sent at once."""
-
-
 class Rates:
-    """At most `rate` requests a second of each caller, in the long run.
+    """At most `rate` requests a second of each caller, in the long run."""
 
-    `hold`: seconds that a refusal is held back. Whoever floods over a few connections waits for it, instead of keeping
-    the process busy with saying no while everybody else waits.
-    """
-
-    def __init__(self, rate: float, clock: Callable[[], float], hold: float = 0.0) -> None:
+    def __init__(self, rate: float, clock: Callable[[], float]) -> None:
         self._rate = rate
-        self._hold = hold
-        self._held = 0
         self._full = max(rate * BURST, 1.0)
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    async def admit(self, caller: str) -> None:
-        """Counts a request; a refusal is held back."""
-        try:
-            self.count(caller)
-        except Problem:
-            await self.hold()
-            raise
-
-    async def hold(self) -> None:
-        """Waits before a refusal."""
-        if self._held >= _MOST_HELD:
-            return
-        self._held += 1
-        try:
-            await asyncio.sleep(self._hold)
-        finally:
-            self._held -= 1
 
     def give_back(self, caller: str) -> None:
         """A request that was counted is refused for another reason."""
