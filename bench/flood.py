@@ -1,41 +1,53 @@
-"""What one flooding user costs all others of the same app: their p95 at the API with and without the flood.
+"""What a flood costs everybody else: their p95 at the API with and without it.
 
     python -m bench.flood
 
 Ingest as a process, with the embedded Kafka and PostgreSQL and a store in a folder. Twenty users ask for their runs and
-upload photos of 20 kB, forty calls a second together; then again while another one, from a process of its own, sends
-10,000 requests with the same key, as fast as sixteen connections get answers. Goal: the others' p95 at most twice that
-of quiet. The flood's client takes CPU of the same machine; with more than two cores it would cost the others less.
+upload photos of 20 kB, forty calls a second together; then again while somebody else, from a process of its own, sends
+10,000 requests as fast as sixteen connections get answers: first one user of the same app with the same key, then
+somebody who calls back about one training, every other time with a forged signature. Goal: the others' p95 at most
+twice that of quiet. The flood's client takes CPU of the same machine; with more than two cores it would cost the others
+less.
 """
 
 import asyncio
+import base64
 import json
 import sys
 import tempfile
 import time
 from asyncio.subprocess import PIPE
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from bench.machine import embedded
 from bench.play import photo
 from bench.row import Row, measure
+from standardwebhooks.webhooks import Webhook
 
+from lifemask.cli.machine import Machine
 from lifemask.contracts import new_id
+from lifemask.objects.tokens import Tokens, load_secret
+from lifemask.sandbox.settings import SANDBOX_REPLICATE_TOKEN
 
 USERS: Final = 20
 PER_SECOND: Final = 40
-SECONDS: Final = 8
+SECONDS: Final = 15
 REQUESTS: Final = 10_000
 CONNECTIONS: Final = 16
 SIZE: Final = 20_000
 A_DRAFT: Final = 8
 """Photos in one draft, the same beside the flood as when quiet; then the next one is begun."""
 GOAL: Final = 2.0
-KEPT: Final = frozenset({"postgres", "kafka", "ingest"})
+KEPT: Final = frozenset({"postgres", "kafka", "ingest", "sandbox"})
+Request = Mapping[str, Any]
+"""What `httpx.AsyncClient.request` takes, as JSON."""
 
 
 @dataclass
@@ -48,15 +60,18 @@ class Others:
     """Photos that were not received."""
     _drafts: dict[tuple[str, int], str] = field(default_factory=dict)
     _sent: int = 0
+    _number: int = 0
 
     async def p95(self, until: asyncio.Event | None = None) -> float:
         """95th percentile of their calls (ms) during some seconds, or for as long as the flood goes on."""
         found: list[float] = []
-        began, number, calls = time.perf_counter(), 0, []
+        began, first, calls = time.perf_counter(), self._number, []
         while (time.perf_counter() - began < SECONDS) if until is None else not until.is_set():
-            await asyncio.sleep(max(0.0, began + number / PER_SECOND - time.perf_counter()))
-            calls.append(asyncio.create_task(self._call(f"quiet{number % USERS}", number // USERS, found)))
-            number += 1
+            due = began + (self._number - first) / PER_SECOND
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            user, turn = f"quiet{self._number % USERS}", self._number // USERS
+            calls.append(asyncio.create_task(self._call(user, turn, found)))
+            self._number += 1
         await asyncio.gather(*calls)
         return sorted(found)[int(len(found) * 0.95)] * 1000
 
@@ -65,6 +80,8 @@ class Others:
         if draft not in self._drafts:
             answer = await self.http.post(runs, json={"name": "Bench"}, headers={"Idempotency-Key": new_id()})
             self._drafts[draft] = answer.json()["id"]
+            if before := self._drafts.get((user, draft[1] - 1)):  # a person has not so many open
+                await self.http.post(f"{runs}/{before}/cancel")
         began = time.perf_counter()
         if turn % 2:
             answer = await self.http.get(runs)
@@ -77,23 +94,53 @@ class Others:
         self.answers[answer.status_code] += 1
 
 
-async def flood(url: str, key: str) -> Counter[int]:
-    """All requests of one user; how often each status was answered."""
+async def flood(requests: list[Request]) -> Counter[int]:
+    """These requests again and again; how often each status was answered."""
     answers, left = Counter[int](), iter(range(REQUESTS))
+    following = cycle(requests)
     limits = httpx.Limits(max_connections=CONNECTIONS)
-    headers = {"Authorization": f"Bearer {key}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=60, trust_env=False) as http:
+    async with httpx.AsyncClient(limits=limits, timeout=60, trust_env=False) as http:
 
         async def one() -> None:
             for _ in left:
-                answers[(await http.get("/v1/users/flooder/runs")).status_code] += 1
+                answers[(await http.request(**next(following))).status_code] += 1
 
         await asyncio.gather(*(one() for _ in range(CONNECTIONS)))
     return answers
 
 
+def by_one_user(machine: Machine) -> list[Request]:
+    """With the key that the others have as well."""
+    url = f"{machine.url}/v1/users/flooder/runs"
+    return [{"method": "GET", "url": url, "headers": {"Authorization": f"Bearer {machine.app_key}"}}]
+
+
+async def by_callbacks(machine: Machine, http: httpx.AsyncClient) -> list[Request]:
+    """About one training of somebody's draft: true ones, of which the first says all there is to say, and forged."""
+    draft = await http.post("/v1/users/called/runs", json={"name": "Bench"}, headers={"Idempotency-Key": new_id()})
+    until = datetime.now(UTC) + timedelta(hours=1)
+    token = Tokens(load_secret(machine.data / "keys")).mint(
+        f"{machine.app}.called/{draft.json()['id']}/1", "callback", until
+    )
+    authorized = {"Authorization": f"Bearer {SANDBOX_REPLICATE_TOKEN}"}
+    provider = machine.accounts["replicate"]["url"]
+    secret = (await http.get(f"{provider}/v1/webhooks/default/secret", headers=authorized)).raise_for_status().json()
+    body, now = json.dumps({"id": "abc123", "status": "processing", "logs": "x" * 20_000}), datetime.now(UTC)
+
+    def signed(key: str) -> Request:
+        headers = {
+            "webhook-id": "msg_1",
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": Webhook(key).sign("msg_1", now, body),
+        }
+        url = f"{machine.url}/v1/callbacks/replicate/{token}"
+        return {"method": "POST", "url": url, "headers": headers, "content": body}
+
+    return [signed(secret["key"]), signed(base64.b64encode(b"another secret of 24 byt").decode())]
+
+
 async def main() -> list[Row]:
-    """The others' p95 quiet and beside the flood, ms."""
+    """The others' p95 quiet and beside each flood, ms."""
     with tempfile.TemporaryDirectory(prefix="lm-bench-", ignore_cleanup_errors=True) as folder:
         async with embedded(Path(folder) / "data") as machine:
             await machine.supervisor.stop_children(set(machine.supervisor.pids) - KEPT)
@@ -101,35 +148,39 @@ async def main() -> list[Row]:
             async with httpx.AsyncClient(base_url=machine.url, headers=headers, timeout=60, trust_env=False) as http:
                 others = Others(http)
                 await others.p95()  # plans and caches are warm
-                quiet = await others.p95()
-                over = asyncio.Event()
-                began = time.perf_counter()
-                flooding = asyncio.create_task(_flooding(machine.url, machine.app_key, over))
-                beside = await others.p95(over)
-                flooder, seconds = await flooding, time.perf_counter() - began
-    return [
-        Row(
-            what=f"others' p95 beside a flood of {REQUESTS:,} requests",
-            measured=round(beside, 1),
-            unit="ms",
-            floor=round(quiet, 1),
-            against="p95 when quiet",
-            most=GOAL,
-            facts={
-                "others": dict(others.answers),
-                "photos_refused": others.refused,
-                "flooder": flooder,
-                "flood_seconds": round(seconds, 1),
-            },
-        )
-    ]
+                return [
+                    await beside(others, "requests of one user", by_one_user(machine)),
+                    await beside(others, "callbacks about one training", await by_callbacks(machine, http)),
+                ]
 
 
-async def _flooding(url: str, key: str | None, over: asyncio.Event) -> dict[str, int]:
-    if key is None:
-        raise RuntimeError("there is no app")
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.flood", url, key, stdout=PIPE)
-    out, _ = await process.communicate()
+async def beside(others: Others, what: str, requests: list[Request]) -> Row:
+    """Quiet, then with the flood."""
+    others.answers.clear()
+    quiet, over = await others.p95(), asyncio.Event()
+    began = time.perf_counter()
+    flooding = asyncio.create_task(_flooding(requests, over))
+    measured = await others.p95(over)
+    flooder, seconds = await flooding, time.perf_counter() - began
+    return Row(
+        what=f"others' p95 beside {REQUESTS:,} {what}",
+        measured=round(measured, 1),
+        unit="ms",
+        floor=round(quiet, 1),
+        against="p95 when quiet",
+        most=GOAL,
+        facts={
+            "others": dict(others.answers),
+            "photos_refused": others.refused,
+            "flooder": flooder,
+            "flood_seconds": round(seconds, 1),
+        },
+    )
+
+
+async def _flooding(requests: list[Request], over: asyncio.Event) -> dict[str, int]:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.flood", "-", stdin=PIPE, stdout=PIPE)
+    out, _ = await process.communicate(json.dumps(requests).encode())
     over.set()
     found: dict[str, int] = json.loads(out)
     return found
@@ -137,6 +188,6 @@ async def _flooding(url: str, key: str | None, over: asyncio.Event) -> dict[str,
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        print(json.dumps(asyncio.run(flood(*sys.argv[1:]))))
+        print(json.dumps(asyncio.run(flood(json.load(sys.stdin)))))
     else:
         measure(main)

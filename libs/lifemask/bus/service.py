@@ -214,7 +214,9 @@ class Service:
         self.orders = Orders(bus.pool, bus.outbound, bus.stage, bus.signals, settings.deadline(bus.stage))
         self.ender = Ender(bus.pool, bus.outbound, bus.stage, bus.signals, settings.poll)
         self.timer = Timer(bus.pool, bus.signals, settings.poll)
-        self.cleaner = Cleaner(bus.pool, settings.inbox_retention_days, settings.outbox_retention_days)
+        self.cleaner = Cleaner(
+            bus.pool, settings.inbox_retention_days, settings.outbox_retention_days, settings.security_retention_days
+        )
         self.relay = Relay(schema_of(bus.service), settings, bus.signals)
         self.consumer: Consumer | None = None
         self.broke = asyncio.Event()

@@ -37,7 +37,8 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class Cleaner:
-    """Deletes events that were sent and messages that are done, after their retention (days; 0 keeps them for ever).
+    """Deletes events that were sent, messages that are done and refused records that were reported, after their
+    retention (days; 0 keeps them for ever).
 
     Batons are never deleted here: they are what keeps an old message from starting a run again.
     """
@@ -45,6 +46,7 @@ class Cleaner:
     pool: Pool
     inbox_days: int
     outbox_days: int
+    security_days: int
 
     async def run(self) -> None:
         """Cleans now and every ten minutes."""
@@ -54,12 +56,9 @@ class Cleaner:
 
     async def step(self) -> None:
         """Deletes what is past its retention."""
+        old = (("inbox", "done_at", self.inbox_days), ("outbox", "sent_at", self.outbox_days))
         async with self.pool.acquire() as connection:
-            if self.inbox_days:
-                await connection.execute(
-                    "delete from inbox where done_at < now() - make_interval(days => $1)", self.inbox_days
-                )
-            if self.outbox_days:
-                await connection.execute(
-                    "delete from outbox where sent_at < now() - make_interval(days => $1)", self.outbox_days
-                )
+            for table, at, days in (*old, ("security", "reported_at", self.security_days)):
+                if days:
+                    query = f"delete from {table} where {at} < now() - make_interval(days => $1)"  # noqa: S608 - ours
+                    await connection.execute(query, days)

@@ -62,6 +62,8 @@ class ServiceSettings(StoreSettings):
     """Refused records are reported together, once in this time."""
     security_entries: int = Field(default=1000, ge=1)
     """Refused records kept one by one in this time; more are counted only, so that a flood fills no disk."""
+    security_retention_days: int = Field(default=90, ge=0)
+    """How long refused records stay after they were reported; 0 keeps them for ever."""
     topic_prefix: str = Field(default="", pattern=r"^([A-Za-z0-9_-]+\.)?$")
     """The environment's prefix of every topic, for example `staging.`."""
     host: str = "127.0.0.1"
