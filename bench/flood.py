@@ -4,10 +4,10 @@
 
 Ingest as a process, with the embedded Kafka and PostgreSQL and a store in a folder. Twenty users ask for their runs and
 upload photos of 20 kB, forty calls a second together; then again while somebody else, from a process of its own, sends
-10,000 requests as fast as sixteen connections get answers: first one user of the same app with the same key, then
-somebody who calls back about one training, every other time with a forged signature. Goal: the others' p95 at most
-twice that of quiet. The flood's client takes CPU of the same machine; with more than two cores it would cost the others
-less.
+requests as fast as sixteen connections get answers: one user of the same app 10,000 times, somebody who calls back
+about one training 10,000 times, every other time with a forged signature, and one user the photos of a huge run, 100
+times 5 MB. Goal: the others' p95 at most twice that of quiet. The flood's client takes CPU of the same machine; with
+more than two cores it would cost the others less.
 """
 
 import asyncio
@@ -42,6 +42,8 @@ SECONDS: Final = 15
 REQUESTS: Final = 10_000
 CONNECTIONS: Final = 16
 SIZE: Final = 20_000
+HUGE: Final = 5_000_000
+"""Bytes of each photo of the huge run."""
 A_DRAFT: Final = 8
 """Photos in one draft, the same beside the flood as when quiet; then the next one is begun."""
 GOAL: Final = 2.0
@@ -94,10 +96,10 @@ class Others:
         self.answers[answer.status_code] += 1
 
 
-async def flood(requests: list[Request]) -> Counter[int]:
-    """These requests again and again; how often each status was answered."""
-    answers, left = Counter[int](), iter(range(REQUESTS))
-    following = cycle(requests)
+async def flood(times: int, requests: list[Request]) -> Counter[int]:
+    """These requests one after the other, and again; how often each status was answered."""
+    answers, left = Counter[int](), iter(range(times))
+    following = map(_made, cycle(requests))
     limits = httpx.Limits(max_connections=CONNECTIONS)
     async with httpx.AsyncClient(limits=limits, timeout=60, trust_env=False) as http:
 
@@ -107,6 +109,30 @@ async def flood(requests: list[Request]) -> Counter[int]:
 
         await asyncio.gather(*(one() for _ in range(CONNECTIONS)))
     return answers
+
+
+def _made(request: Request) -> Request:
+    """The photos that a request names are drawn by whoever sends them, and a callback is signed then: it ages."""
+    plain = {name: value for name, value in request.items() if name not in {"photos", "secret"}}
+    if photos := request.get("photos"):
+        plain["files"] = [("photos", (f"{name}.jpg", photo(name, HUGE))) for name in photos]
+    if secret := request.get("secret"):
+        now = datetime.now(UTC)
+        plain["headers"] = {
+            "webhook-id": "msg_1",
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": Webhook(secret).sign("msg_1", now, request["content"]),
+        }
+    return plain
+
+
+async def by_one_run(machine: Machine, http: httpx.AsyncClient) -> list[Request]:
+    """All photos of a draft, four in a request."""
+    draft = await http.post("/v1/users/huge/runs", json={"name": "Bench"}, headers={"Idempotency-Key": new_id()})
+    url = f"{machine.url}/v1/users/huge/runs/{draft.json()['id']}/photos"
+    headers = {"Authorization": f"Bearer {machine.app_key}"}
+    names = [f"huge {number}" for number in range(100)]
+    return [{"method": "POST", "url": url, "headers": headers, "photos": names[at : at + 4]} for at in range(0, 100, 4)]
 
 
 def by_one_user(machine: Machine) -> list[Request]:
@@ -125,18 +151,10 @@ async def by_callbacks(machine: Machine, http: httpx.AsyncClient) -> list[Reques
     authorized = {"Authorization": f"Bearer {SANDBOX_REPLICATE_TOKEN}"}
     provider = machine.accounts["replicate"]["url"]
     secret = (await http.get(f"{provider}/v1/webhooks/default/secret", headers=authorized)).raise_for_status().json()
-    body, now = json.dumps({"id": "abc123", "status": "processing", "logs": "x" * 20_000}), datetime.now(UTC)
-
-    def signed(key: str) -> Request:
-        headers = {
-            "webhook-id": "msg_1",
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": Webhook(key).sign("msg_1", now, body),
-        }
-        url = f"{machine.url}/v1/callbacks/replicate/{token}"
-        return {"method": "POST", "url": url, "headers": headers, "content": body}
-
-    return [signed(secret["key"]), signed(base64.b64encode(b"another secret of 24 byt").decode())]
+    url = f"{machine.url}/v1/callbacks/replicate/{token}"
+    body = json.dumps({"id": "abc123", "status": "processing", "logs": "x" * 20_000})
+    secrets = secret["key"], base64.b64encode(b"another secret of 24 byt").decode()
+    return [{"method": "POST", "url": url, "content": body, "secret": each} for each in secrets]
 
 
 async def main() -> list[Row]:
@@ -148,22 +166,25 @@ async def main() -> list[Row]:
             async with httpx.AsyncClient(base_url=machine.url, headers=headers, timeout=60, trust_env=False) as http:
                 others = Others(http)
                 await others.p95()  # plans and caches are warm
+                user, calls = by_one_user(machine), await by_callbacks(machine, http)
+                huge = await by_one_run(machine, http)
                 return [
-                    await beside(others, "requests of one user", by_one_user(machine)),
-                    await beside(others, "callbacks about one training", await by_callbacks(machine, http)),
+                    await beside(others, f"{REQUESTS:,} requests of one user", REQUESTS, user),
+                    await beside(others, f"{REQUESTS:,} callbacks about one training", REQUESTS, calls),
+                    await beside(others, "100 photos of one run", len(huge), huge),
                 ]
 
 
-async def beside(others: Others, what: str, requests: list[Request]) -> Row:
+async def beside(others: Others, what: str, times: int, requests: list[Request]) -> Row:
     """Quiet, then with the flood."""
     others.answers.clear()
     quiet, over = await others.p95(), asyncio.Event()
     began = time.perf_counter()
-    flooding = asyncio.create_task(_flooding(requests, over))
+    flooding = asyncio.create_task(_flooding(times, requests, over))
     measured = await others.p95(over)
     flooder, seconds = await flooding, time.perf_counter() - began
     return Row(
-        what=f"others' p95 beside {REQUESTS:,} {what}",
+        what=f"others' p95 beside {what}",
         measured=round(measured, 1),
         unit="ms",
         floor=round(quiet, 1),
@@ -178,8 +199,10 @@ async def beside(others: Others, what: str, requests: list[Request]) -> Row:
     )
 
 
-async def _flooding(requests: list[Request], over: asyncio.Event) -> dict[str, int]:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.flood", "-", stdin=PIPE, stdout=PIPE)
+async def _flooding(times: int, requests: list[Request], over: asyncio.Event) -> dict[str, int]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.flood", str(times), stdin=PIPE, stdout=PIPE
+    )
     out, _ = await process.communicate(json.dumps(requests).encode())
     over.set()
     found: dict[str, int] = json.loads(out)
@@ -188,6 +211,6 @@ async def _flooding(requests: list[Request], over: asyncio.Event) -> dict[str, i
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        print(json.dumps(asyncio.run(flood(json.load(sys.stdin)))))
+        print(json.dumps(asyncio.run(flood(int(sys.argv[1]), json.load(sys.stdin)))))
     else:
         measure(main)
