@@ -94,7 +94,8 @@ def _allowed(field: FieldInfo) -> str:
         return " or ".join(f"`{each}`" for each in get_args(field.annotation))
     limits = (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"))
     found = [f"{sign} {getattr(each, name)}" for each in field.metadata for name, sign in limits if hasattr(each, name)]
-    return ", ".join(found)
+    patterns = [str(pattern) for each in field.metadata if (pattern := getattr(each, "pattern", None))]
+    return ", ".join(found + [f"`{pattern}`".replace("|", "\\|") for pattern in patterns])
 
 
 def _meanings(settings: type[ServiceSettings]) -> dict[str, str]:

@@ -22,7 +22,6 @@ from tests.chaos.arms import WITHOUT
 from tests.chaos.clock import set_clock
 from tests.chaos.crashing import FOLDER, Points
 from tests.one_machine.waiting import is_running, wait_until
-from tests.system.app import Person
 from tests.system.asking import ask
 from tests.system.checker import broken
 from tests.system.history import History
@@ -36,6 +35,8 @@ from lifemask.runtime.watch import WATCH_FD_VARIABLE
 from lifemask.testkit.keys import signing_keys
 
 APP: Final = "acme"
+OTHER: Final = "other"
+"""Another app, which must see nothing of the first one's."""
 ROOT: Final = Path(__file__).parents[2]
 ENTRY: Final = Path(__file__).parent / "entry"
 LEASE: Final = 3.0
@@ -69,6 +70,7 @@ class House:
 
     stack: Stack
     key: str
+    other_key: str
     listener: Listener
     points: Points
     crashes: Path
@@ -159,9 +161,7 @@ class House:
     async def history(self, seconds: float = 90.0) -> History:
         """Everything there is once nothing moves any more; also what logs and spans say."""
         history = await read_history(self.stack, self.outside, seconds, self.reading)
-        headers = {"Authorization": f"Bearer {self.key}"}
-        async with httpx.AsyncClient(base_url=self.stack.url, headers=headers, trust_env=False, timeout=20) as http:
-            await ask(history, Person(http, APP, "nobody"))
+        await ask(history, self.stack.url, {APP: self.key, OTHER: self.other_key})
         logs = (self.stack.data / "logs").glob("*.log*")
         history.places |= {f"log of {path.name}": path.read_bytes() for path in logs if "sandbox" not in path.name}
         history.places["spans"] = b"\n".join(self.listener.raw_spans)
@@ -186,11 +186,13 @@ async def a_house(
     folder: Path, settings: Mapping[str, str] | None = None, *, without: Sequence[str] = ()
 ) -> AsyncIterator[House]:
     """A system with its data in `folder`; `without` names safeguards that are taken away."""
-    key = f"lm_{secrets.token_urlsafe(32)}"
+    key, other_key = (f"lm_{secrets.token_urlsafe(32)}" for _ in range(2))
     crashes = folder / "crashes"
     points = Points(crashes)
     with listening() as listener:
-        (apps := folder / "apps.json").write_text(json.dumps({APP: _app(key, listener)}))
+        (apps := folder / "apps.json").write_text(
+            json.dumps({APP: _app(APP, key, listener), OTHER: _app(OTHER, other_key, listener)})
+        )
         told = {
             **PATIENT,
             "LIFEMASK_APPS": str(apps),
@@ -204,7 +206,7 @@ async def a_house(
         }
         stack = Stack(folder, told)
         async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
-            house = House(stack, key, listener, points, crashes, http, Reading(settings=told))
+            house = House(stack, key, other_key, listener, points, crashes, http, Reading(settings=told))
             try:
                 await house.start()
                 yield house
@@ -213,12 +215,12 @@ async def a_house(
                 await asyncio.to_thread(stack.stop)
 
 
-def _app(key: str, listener: Listener) -> dict[str, object]:
+def _app(name: str, key: str, listener: Listener) -> dict[str, object]:
     return {
         "key_sha256": hashlib.sha256(key.encode()).hexdigest(),
-        "webhook_url": f"{listener.url}/hook/{APP}",
+        "webhook_url": f"{listener.url}/hook/{name}",
         "webhook_secret": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
-        "signing_keys": signing_keys(APP),
+        "signing_keys": signing_keys(name),
     }
 
 

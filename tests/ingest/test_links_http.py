@@ -3,14 +3,13 @@
 import asyncio
 import base64
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook
-from tests.ingest.world import OTHER_AUTH, SECRET, World, a_world, about
+from tests.ingest.world import OTHER_AUTH, SECRET, World, a_world, about, counted
 
 from lifemask.contracts import ModelReady, ModelRevoked, TrainingCallbackReceived, TrainingStarted, new_id
 
@@ -241,16 +240,14 @@ async def test_a_thousand_callbacks_are_one_hint_and_one_question(world: World) 
     assert len(await hints(world)) == 2
 
 
-async def test_what_says_nothing_new_waits(database: Callable[[str], Awaitable[str]], tmp_path: Path) -> None:
-    async with a_world(await database("ingest"), tmp_path, refusal_hold=0.2) as world:
-        callback = Callback(world, await world.accepted())
-
-        async def waited() -> bool:
-            began = time.monotonic()
-            assert await callback.send() == 200
-            return time.monotonic() - began >= 0.2
-
-        assert [await waited() for _ in range(3)] == [False, True, True]
+async def test_what_says_nothing_new_waits_and_holds_nothing(world: World) -> None:
+    run = await world.accepted()
+    _, unknown = counted(world)
+    true, forged = Callback(world, run), Callback(world, run, secret=b"another secret of 24 byt")
+    assert (await true.send(), unknown.waits) == (200, 0)
+    assert (await true.send(), unknown.waits) == (200, 1)
+    assert (await forged.send(), unknown.waits) == (401, 2)
+    assert unknown.largest == 0, "a body would be held as long as its answer"
 
 
 async def test_the_same_training_may_be_hinted_at_again_later(

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import hashlib
 import inspect
 import json
@@ -22,6 +23,8 @@ from tests.bus.lab import record
 
 from lifemask.bus.service import Service
 from lifemask.contracts import Event, RunEvent
+from lifemask.ingest.domain.signature import Signed
+from lifemask.ingest.http.delay import Delay
 from lifemask.ingest.settings import IngestSettings
 from lifemask.ingest.wiring import ingest
 from lifemask.objects.tokens import Tokens, load_secret
@@ -195,6 +198,28 @@ def write_apps(path: Path, *, keyless: Sequence[str] = (), **keys: str) -> None:
     draft = path.with_suffix(".new")
     draft.write_text(json.dumps(apps))
     draft.replace(path)
+
+
+class CountedDelay(Delay):
+    """Counts the answers that would be held back, and what of the given type lives while one is."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.waits = 0
+        self.largest = 0
+        """Bytes of the largest body that anybody still holds at that moment."""
+
+    async def wait(self) -> None:
+        self.waits += 1
+        held = [each for each in gc.get_objects() if type(each) is Signed]
+        self.largest = max([self.largest, *(len(each.body) for each in held)])
+
+
+def counted(world: World) -> tuple[CountedDelay, CountedDelay]:
+    """The delays of callers that are known, and of the others."""
+    state = world.service.app.state
+    state.delay_of_known, state.delay_of_unknown = CountedDelay(), CountedDelay()
+    return state.delay_of_known, state.delay_of_unknown
 
 
 @asynccontextmanager

@@ -146,14 +146,18 @@ def one_run_a_key(history: History) -> Problems:
 def in_order(history: History) -> Problems:
     """11: a lane is done with what one source said in the order in which it said so; a stream goes on where it was."""
     for (service, lane), events in history.handled.items():
-        newest: dict[tuple[str, str], int] = {}
-        for source, id_ in events:
-            topic, offset = history.places_in_log.get((source, id_), ("", -1))
-            if offset < newest.get((topic, source), -1):
-                yield f"{service} was done with {id_} of {source} in {lane} after what came later"
-            newest[topic, source] = offset
+        newest: dict[tuple[str, str, str], int] = {}
+        for one in events:
+            topic, offset = history.places_in_log.get((one.source, one.id), ("", -1))
+            sequence = topic, one.source, one.run if history.is_refilled else ""
+            if offset < newest.get(sequence, -1):
+                yield f"{service} was done with {one.id} of {one.source} in {lane} after what came later"
+            newest[sequence] = max(offset, newest.get(sequence, -1))
     for key, stream in history.streams.items():
-        if not stream.whole or stream.rest != stream.whole[stream.known :]:
+        numbers = [number for number, _ in stream.whole]
+        if stream.problem or not numbers or numbers != list(range(1, len(numbers) + 1)):
+            yield f"the stream of {_name(key)} told {stream.problem or numbers}"
+        elif stream.rest != stream.whole[stream.known :]:
             yield f"the stream of {_name(key)} told {len(stream.rest)} changes after {stream.known}, or other ones"
 
 
@@ -161,7 +165,7 @@ def not_there(history: History) -> Problems:
     """19: what is another's is not there."""
     for answer in history.strangers:
         if answer.status != 404:
-            yield f"{answer.status} to a stranger's {answer.asked}"
+            yield f"{answer.status} to {answer.asked}"
 
 
 def nothing_told(history: History) -> Problems:

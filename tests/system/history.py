@@ -112,15 +112,28 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """What the API told of a run's changes, each as JSON: all of them, and those after the first `known` ones."""
+    """What the API told of a run's changes, each with its number: all of them, and those after the first `known` ones.
 
-    whole: tuple[str, ...]
-    known: int
-    rest: tuple[str, ...]
+    `problem`: why it told nothing.
+    """
+
+    whole: tuple[tuple[int, str], ...] = ()
+    known: int = 0
+    rest: tuple[tuple[int, str], ...] = ()
+    problem: str = ""
 
 
 EventKey = tuple[str, str]
 """Source and id of an event."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handled:
+    """An event that a service is done with."""
+
+    source: str
+    id: str
+    run: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -162,8 +175,11 @@ class History:
     """By user and idempotency key: the runs that it was answered with."""
     places_in_log: dict[EventKey, tuple[str, int]] = field(default_factory=dict)
     """Topic with partition, and the offset at which an event came first."""
-    handled: dict[tuple[str, str], list[EventKey]] = field(default_factory=dict)
+    handled: dict[tuple[str, str], list[Handled]] = field(default_factory=dict)
     """By service and lane, in the order in which the service was done with them."""
+    is_refilled: bool = False
+    """Whether the log may be one that was filled again by an embedded broker: in the order of the outboxes, which may
+    have been sent in another one when two runs of a user were under way."""
     streams: dict[RunKey, Stream] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     """The refusals and failures that people were shown."""

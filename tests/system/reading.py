@@ -19,6 +19,7 @@ from tests.system.history import (
     Dataset,
     EventKey,
     Fact,
+    Handled,
     History,
     Notice,
     Published,
@@ -76,7 +77,7 @@ _COUNTS = """
 """
 _OUTBOX = "select id, headers, created_at from {0}.outbox where topic not like $1"
 _HANDLED = """
-    select lane, headers from {0}.inbox where done_at is not null and dead_at is null and replays = 0
+    select lane, run_id, headers from {0}.inbox where done_at is not null and dead_at is null and replays = 0
     order by done_at, seq
 """
 _MOVING = ("lanes", "undone", "unsent", "due", "held")
@@ -101,6 +102,7 @@ async def read_history(
     finally:
         await rows.close()
     brokers = reading.settings.get("LIFEMASK_KAFKA") or stack.kafka
+    history.is_refilled = "LIFEMASK_KAFKA" not in reading.settings
     records = await read_log(brokers, reading.settings.get("LIFEMASK_TOPIC_PREFIX", ""))
     facts = [_fact(record) for record in records if POISON not in dict(record.headers)]
     history.places_in_log = _places(records)
@@ -173,9 +175,10 @@ def _places(records: list[ConsumerRecord]) -> dict[EventKey, tuple[str, int]]:
     """An event that was sent again came when it came first."""
     found: dict[EventKey, tuple[str, int]] = {}
     for record in sorted(records, key=lambda each: each.offset):
-        headers = {name: (value or b"").decode() for name, value in record.headers}
-        event = headers.get("ce_source", ""), headers.get("ce_id", "")
-        found.setdefault(event, (f"{record.topic}/{record.partition}", record.offset))
+        headers = dict(record.headers)
+        if POISON not in headers:
+            source, id_ = ((headers.get(name) or b"").decode() for name in ("ce_source", "ce_id"))
+            found.setdefault((source, id_), (f"{record.topic}/{record.partition}", record.offset))
     return found
 
 
@@ -218,7 +221,7 @@ async def _read_bus(rows: "asyncpg.Connection[asyncpg.Record]", history: History
             headers = dict(body_of(row["headers"].encode()))
             if "ce_source" in headers:  # a reminder comes from nobody
                 lane = history.handled.setdefault((name, row["lane"]), [])
-                lane.append((headers["ce_source"], headers["ce_id"]))
+                lane.append(Handled(source=headers["ce_source"], id=headers["ce_id"], run=row["run_id"] or ""))
         history.batons += [
             Baton(
                 service=name,

@@ -15,6 +15,7 @@ from tests.system.history import (
     Billed,
     Dataset,
     Fact,
+    Handled,
     History,
     Notice,
     Published,
@@ -36,6 +37,13 @@ STORY: tuple[tuple[str, dict[str, Any]], ...] = (
     ("notification.delivered", {"notification": "n-webhook"}),
 )
 PASSED_AS = ("run.accepted", "photos.validated", "dataset.sealed", "training.succeeded", "model.ready")
+
+
+CHANGES = ((1, "accepted"), (2, "validated"), (3, "ready"))
+
+
+def done(number: int) -> Handled:
+    return Handled(source="lifemask/test", id=f"id {number}", run=RUN)
 
 
 def a_fact(number: int, kind: str, body: dict[str, Any]) -> Fact:
@@ -101,9 +109,9 @@ def a_history() -> History:
         asked={(USER, "key"): {RUN}},
         answers=[Answer(asked="GET /v1/users/u1", status=404, body='{"code": "not_found", "next_step": "Ask."}')],
         places_in_log={("lifemask/test", f"id {number}"): ("runs/0", number) for number in range(len(STORY))},
-        handled={("trainer", USER): [("lifemask/test", "id 0"), ("lifemask/test", "id 2")]},
-        streams={(USER, RUN): Stream(whole=("1", "2", "3"), known=1, rest=("2", "3"))},
-        strangers=[Answer(asked="GET runs", status=404, body='{"code": "not_found", "next_step": "Ask."}')],
+        handled={("trainer", USER): [done(0), done(2)]},
+        streams={(USER, RUN): Stream(whole=CHANGES, known=1, rest=CHANGES[1:])},
+        strangers=[Answer(asked="a stranger's GET", status=404, body='{"code": "not_found", "next_step": "Ask."}')],
         places={"Kafka": b"photo_id", "spans": b"", "log of ingest": b"starting"},
         canaries={"mail address": "u1@example.com"},
     )
@@ -210,15 +218,17 @@ DOCTORED: tuple[tuple[str, Callable[[History], None]], ...] = (
     ("7", set_to(published={MODEL: "the chain is broken at weights"})),
     ("7, audit", set_to(audits={MODEL: "weights: these are others"})),
     ("6", set_to(asked={(USER, "key"): {RUN, MODEL}})),
-    ("11", set_to(handled={("trainer", USER): [("lifemask/test", "id 2"), ("lifemask/test", "id 0")]})),
-    ("11", set_to(streams={(USER, RUN): Stream(whole=("1", "2", "3"), known=1, rest=("3",))})),
-    ("11", set_to(streams={(USER, RUN): Stream(whole=(), known=1, rest=())})),
+    ("11", set_to(handled={("trainer", USER): [done(2), done(0)]})),
+    ("11", set_to(handled={("trainer", USER): [done(2), done(0)]}, is_refilled=True)),
+    ("11", set_to(streams={(USER, RUN): Stream(whole=CHANGES, known=1, rest=CHANGES[2:])})),
+    ("11", set_to(streams={(USER, RUN): Stream(whole=CHANGES[1:], known=1, rest=CHANGES[2:])})),
+    ("11", set_to(streams={(USER, RUN): Stream(problem="503")})),
     ("12", set_to(places={"spans": b"to u1@example.com"})),
     ("12", set_to(places={"rows": b"u1@example.com".hex().encode()})),
     ("18", set_to(answers=[Answer(asked="GET /", status=500, body="Internal Server Error")])),
     ("18", set_to(answers=[Answer(asked="/", status=500, body='{"code":"c","next_step":"n","detail":"Traceback"}')])),
-    ("18", set_to(strangers=[Answer(asked="GET runs", status=404, body="")])),
-    ("19", set_to(strangers=[Answer(asked="GET runs", status=200, body='{"code": "c", "next_step": "n"}')])),
+    ("18", set_to(strangers=[Answer(asked="a stranger's GET", status=404, body="")])),
+    ("19", set_to(strangers=[Answer(asked="a stranger's GET", status=200, body='{"code": "c", "next_step": "n"}')])),
     ("13, 17", set_to(poisoned={"trainer": 1})),
     ("8", a_strangers_photo),
     ("8", a_training(photos=("clean 1",))),

@@ -60,16 +60,17 @@ async def _broken_chains(objects: ObjectStore, rows: Rows, trusted: Trusted) -> 
     models = [row for row in rows.models if row["revoked_at"] is None]
     broken: dict[str, str] = {}
     for start in range(0, len(models), _AT_ONCE):
-        places = {
-            row["model_id"]: Place(whose, run, succeeded.get((whose, run), 1))
-            for row in models[start : start + _AT_ONCE]
-            for whose, run in [(row["user_id"], row["run_id"])]
-        }
-        files = await read_custody(objects, [key for place in places.values() for key in place.files(PUBLICATION)])
-        for row in models[start : start + _AT_ONCE]:
-            if why := _problem(row, places[row["model_id"]], files, trusted):
+        some = [(row, _place(row, succeeded)) for row in models[start : start + _AT_ONCE]]
+        files = await read_custody(objects, [key for _, place in some for key in place.files(PUBLICATION)])
+        for row, place in some:
+            if why := _problem(row, place, files, trusted):
                 broken[row["model_id"]] = why
     return broken
+
+
+def _place(row: Row, succeeded: Mapping[tuple[str, str], int]) -> Place:
+    user, run = row["user_id"], row["run_id"]
+    return Place(user, run, succeeded.get((user, run), 1))
 
 
 def _problem(row: Row, place: Place, files: Mapping[Key, File], trusted: Trusted) -> str | None:

@@ -43,7 +43,7 @@ def let_in(_record: Inbound) -> str | None:
 class Refusals:
     """The entries of refused records: at most `limit` in `window` one by one, more are counted in one entry.
 
-    One that comes again is kept once.
+    One that comes again is kept once, as long as its entry stays (`LIFEMASK_SECURITY_RETENTION_DAYS`).
     """
 
     window: timedelta

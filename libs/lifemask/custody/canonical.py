@@ -43,7 +43,7 @@ def decode(data: bytes) -> dict[str, Any]:
 
 
 def encode_decoded(value: dict[str, Any]) -> bytes:
-    """The one spelling of members that `decode` returned, whose numbers are not looked at again."""
+    """The one spelling of a part of what `decode` has accepted: its numbers are not looked at again."""
     text = _written(value)
     return text.encode() if text.isascii() else encode(value)
 

@@ -9,6 +9,7 @@ from typing import Final
 import httpx
 from tests.chaos.faults.house import House
 from tests.system.app import OVER, Person, View
+from tests.system.asking import ask
 from tests.system.checker import broken
 from tests.system.conftest import a_client, a_person
 from tests.system.history import History
@@ -62,6 +63,7 @@ class Street:
     async def sound(self, seconds: float = PATIENCE) -> History:
         """Waits for quiet; asserts every invariant. A problem is reported to the first who meets it."""
         history = await read_history(self.house, self.outside, seconds, self.house.reading)
+        await ask(history, self.house.url, {"acme": self.house.key}, 2)
         problems = [problem for problem in broken(history) if problem not in self.house.reported]
         self.house.reported.update(problems)
         assert not problems, problems

@@ -5,10 +5,12 @@ from typing import Final
 from fastapi import APIRouter, Request
 
 from lifemask.ingest.acts.callbacks import take_callback, target_of
+from lifemask.ingest.acts.office import Office
 from lifemask.ingest.domain.signature import Signed
 from lifemask.ingest.http.auth import TheOffice, answers
 from lifemask.ingest.http.bodies import whole
 from lifemask.ingest.http.delay import Delay
+from lifemask.ingest.ports import CallbackTarget
 
 router: Final = APIRouter(prefix="/v1/callbacks", tags=["callbacks"])
 
@@ -19,8 +21,15 @@ async def replicate(request: Request, office: TheOffice, token: str) -> dict[str
 
     Bodies are read at addresses of ours only, and a few at once: the next one waits for the time of a request.
     """
+    if not await _taken(request, office, target_of(office, token)):
+        delay: Delay = request.app.state.delay_of_unknown
+        await delay.wait()
+    return {"status": "received"}
+
+
+async def _taken(request: Request, office: Office, target: CallbackTarget) -> bool:
+    """Whether it said anything new. What was read is gone when this returns: an answer may be held back after it."""
     limits, headers = office.limits, request.headers
-    target = target_of(office, token)
     async with request.app.state.callbacks:
         message = Signed(
             id=headers.get("webhook-id", "")[:256],
@@ -28,8 +37,4 @@ async def replicate(request: Request, office: TheOffice, token: str) -> dict[str
             signatures=headers.get("webhook-signature", "")[:4096],
             body=await whole(request, limits.callback_bytes_max, limits.upload_idle.total_seconds()),
         )
-        is_new = await take_callback(office, target, message, request.app.state.recent_hints)
-    if not is_new:
-        delay: Delay = request.app.state.delay
-        await delay.wait()
-    return {"status": "received"}
+        return await take_callback(office, target, message, request.app.state.recent_hints)

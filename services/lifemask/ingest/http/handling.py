@@ -1,5 +1,6 @@
 """From whatever goes wrong in a request to its problem document."""
 
+import traceback
 from http import HTTPStatus
 from typing import Final
 
@@ -25,8 +26,8 @@ def install(app: FastAPI) -> None:
 
     async def problem(request: Request, error: Exception) -> JSONResponse:
         told = _problem_of(error)
-        if _may_wait(told.status, request):
-            delay: Delay = request.app.state.delay
+        if (delay := _delay(told.status, request)) is not None:
+            _forget(error)
             await delay.wait()
         return told.answer(request.path_params.get("run"))
 
@@ -35,9 +36,24 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, problem)
 
 
-def _may_wait(status: HTTPStatus, request: Request) -> bool:
-    """What is too much, and what goes to somebody who has not said who they are."""
-    return status is HTTPStatus.TOO_MANY_REQUESTS or (400 <= status < 500 and not is_known(request))
+def _delay(status: HTTPStatus, request: Request) -> Delay | None:
+    """What holds the answer back: one that says "too much", or goes to somebody who has not said who they are.
+
+    The two have room of their own, so that nobody without a key takes it from the others.
+    """
+    found: Delay | None = None
+    if not is_known(request) and 400 <= status < 500:
+        found = request.app.state.delay_of_unknown
+    elif status is HTTPStatus.TOO_MANY_REQUESTS:
+        found = request.app.state.delay_of_known
+    return found
+
+
+def _forget(error: BaseException | None) -> None:
+    """Lets go of what was read for the request, which the frames of its error still hold."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def _problem_of(error: Exception) -> Problem:
