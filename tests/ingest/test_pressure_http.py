@@ -12,6 +12,7 @@ from tests.ingest.world import JPEG, OTHER_AUTH, World, a_world, about, counted,
 
 from lifemask.contracts import RunFailed, new_id
 from lifemask.ingest.http.delay import Delay
+from lifemask.ingest.http.paces import Paces
 from lifemask.ingest.http.places import Places
 from lifemask.ingest.http.problems import Problem
 from lifemask.ingest.http.rates import BURST, Rates
@@ -125,6 +126,31 @@ def test_places_are_shared() -> None:
     for owner in ("ann", "ann", "bob"):
         places.leave(owner)
     assert (places._free, dict(places._taken)) == (3, {})
+
+
+def test_a_few_photos_never_wait_and_many_come_at_a_pace() -> None:
+    now = 100.0
+    paces = Paces(10, lambda: now)
+    assert [paces.delay("ann", 20) for _ in range(3)] == [0, 0, 2.0]
+    assert paces.delay("bob", 40) == 0
+    now = 101.0
+    assert paces.delay("ann", 10) == 2.0
+    now = 1000.0
+    assert [paces.delay("ann", 40), paces.delay("ann", 10)] == [0, 1.0]
+
+
+async def test_uploads_of_one_user_are_taken_at_a_pace(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[str, int]] = []
+
+    def delay(_self: Paces, owner: str, count: int) -> float:
+        taken.append((owner, count))
+        return 0.0
+
+    monkeypatch.setattr(Paces, "delay", delay)
+    content = photo(1)
+    assert await world.upload(await world.draft(), ("a.jpg", content))
+    assert {owner for owner, _ in taken} == {"acme.u1"}
+    assert sum(count for _, count in taken) > len(content)
 
 
 async def test_uploads_and_streams_of_one_user_are_bounded(database: Make, tmp_path: Path) -> None:

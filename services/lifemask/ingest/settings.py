@@ -89,6 +89,9 @@ class IngestSettings(ServiceSettings):
     """Those of one user among them."""
     upload_rate: float = Field(default=10_000, gt=0)
     """Bytes a second that a sender must keep up in the long run, so that none holds a place with a drip."""
+    user_upload_rate: float = Field(default=10_000_000, ge=100_000)
+    """Bytes a second that are taken of one user in the long run, four times as many at once: 80 Mbit/s, more than most
+    people's lines. What comes faster waits with its sender, so that a huge run slows nobody else."""
 
     takeover_at_once: int = Field(default=4, ge=1, le=64)
     """Objects of one announced upload under way at once."""
@@ -137,6 +140,7 @@ class IngestSettings(ServiceSettings):
             uploads_max=self.uploads_max,
             user_uploads=self.user_uploads,
             upload_rate=self.upload_rate,
+            user_upload_rate=self.user_upload_rate,
             fetch_at_once=self.fetch_at_once,
             takeover_at_once=self.takeover_at_once,
             archives_max=self.archives_max,

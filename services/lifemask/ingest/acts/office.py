@@ -69,6 +69,7 @@ class Limits:
     uploads_max: int = 64
     user_uploads: int = 8
     upload_rate: float = 10_000
+    user_upload_rate: float = 10_000_000
     takeover_at_once: int = 4
     fetch_at_once: int = 4
     archives_max: int = 64

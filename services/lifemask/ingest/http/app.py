@@ -13,6 +13,7 @@ from lifemask.ingest.acts.office import Limits, Office
 from lifemask.ingest.http import callbacks, events, guidance, handling, objects, photos, runs, uploads, users
 from lifemask.ingest.http.delay import Delay
 from lifemask.ingest.http.guard import CallersTrace, SecurityHeaders, TimeLimit
+from lifemask.ingest.http.paces import Paces
 from lifemask.ingest.http.places import Places
 from lifemask.ingest.http.rates import Rates
 
@@ -43,6 +44,7 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
     app.state.user_rates = Rates(limits.user_rate, time.monotonic)
     hold = limits.refusal_hold.total_seconds()
     app.state.delay_of_known, app.state.delay_of_unknown = Delay(hold), Delay(hold)
+    app.state.paces = Paces(limits.user_upload_rate, time.monotonic)
     app.state.uploads = Places(limits.uploads_max, limits.user_uploads)
     app.state.streams = Places(limits.streams_max, limits.user_streams)
     app.state.callbacks = asyncio.Semaphore(limits.callbacks_max)

@@ -10,6 +10,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
+from lifemask.ingest.http.paces import Pace
 from lifemask.ingest.http.problems import Problem, body_too_large, of_validation
 
 M = TypeVar("M", bound=BaseModel)
@@ -21,8 +22,10 @@ def declared_length(request: Request) -> int | None:
     return int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 19 else None
 
 
-async def chunks(request: Request, limit: int, idle: float, rate: float = 0) -> AsyncIterator[bytes]:
-    """The body as it comes.
+async def chunks(
+    request: Request, limit: int, idle: float, rate: float = 0, pace: Pace | None = None
+) -> AsyncIterator[bytes]:
+    """The body as it comes, no faster than `pace`.
 
     Answers 413 above `limit` bytes, and 408 when nothing comes for `idle` seconds or, in the long run, less than `rate`
     bytes a second. Only the time counts for which the sender is waited for.
@@ -46,6 +49,8 @@ async def chunks(request: Request, limit: int, idle: float, rate: float = 0) -> 
         if rate and waited > idle + total / rate:
             raise _too_slow(idle)
         yield chunk
+        if pace is not None:
+            await pace(len(chunk))
 
 
 async def whole(request: Request, limit: int, idle: float) -> bytes:
