@@ -78,7 +78,8 @@ class Others:
         return sorted(found)[int(len(found) * 0.95)] * 1000
 
     async def _call(self, user: str, turn: int, found: list[float]) -> None:
-        runs, draft = f"/v1/users/{user}/runs", (user, turn // (2 * A_DRAFT))
+        begun = (turn + int(user.removeprefix("quiet"))) // (2 * A_DRAFT)  # not all of them at the same moment
+        runs, draft = f"/v1/users/{user}/runs", (user, begun)
         if draft not in self._drafts:
             answer = await self.http.post(runs, json={"name": "Bench"}, headers={"Idempotency-Key": new_id()})
             self._drafts[draft] = answer.json()["id"]

@@ -131,12 +131,12 @@ def test_places_are_shared() -> None:
 def test_a_few_photos_never_wait_and_many_come_at_a_pace() -> None:
     now = 100.0
     paces = Paces(10, lambda: now)
-    assert [paces.delay("ann", 20) for _ in range(3)] == [0, 0, 2.0]
-    assert paces.delay("bob", 40) == 0
+    assert [paces.delay("ann", 10) for _ in range(4)] == [0, 0, 1.0, 2.0]
+    assert paces.delay("bob", 20) == 0
     now = 101.0
     assert paces.delay("ann", 10) == 2.0
     now = 1000.0
-    assert [paces.delay("ann", 40), paces.delay("ann", 10)] == [0, 1.0]
+    assert [paces.delay("ann", 20), paces.delay("ann", 10)] == [0, 1.0]
 
 
 async def test_uploads_of_one_user_are_taken_at_a_pace(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ class IngestSettings(ServiceSettings):
     upload_rate: float = Field(default=10_000, gt=0)
     """Bytes a second that a sender must keep up in the long run, so that none holds a place with a drip."""
     user_upload_rate: float = Field(default=10_000_000, ge=100_000)
-    """Bytes a second that are taken of one user in the long run, four times as many at once: 80 Mbit/s, more than most
+    """Bytes a second that are taken of one user in the long run, twice as many at once: 80 Mbit/s, more than most
     people's lines. What comes faster waits with its sender, so that a huge run slows nobody else."""
 
     takeover_at_once: int = Field(default=4, ge=1, le=64)

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-BURST: Final = 4.0
+BURST: Final = 2.0
 """Seconds' worth that is taken at any speed, so that a few photos never wait."""
 _REMEMBERED: Final = 100_000
 """Users; whoever was not heard of for longest begins anew."""
