@@ -21,7 +21,7 @@ from lifemask.publisher.settings import PublisherSettings
 from lifemask.runtime.settings import ServiceSettings, StoreSettings
 from lifemask.trainer.settings import TrainerSettings
 
-SERVICES: Final[Mapping[str, type[ServiceSettings]]] = {
+SETTINGS: Final[Mapping[str, type[ServiceSettings]]] = {
     "ingest": IngestSettings,
     "image-validator": ImageValidatorSettings,
     "packager": PackagerSettings,
@@ -42,7 +42,7 @@ def page() -> str:
     """The whole document."""
     shared = {**StoreSettings.model_fields, **ServiceSettings.model_fields}
     parts = [_HEAD, "## Of every service\n", _table(ServiceSettings, shared)]
-    for service, settings in SERVICES.items():
+    for service, settings in SETTINGS.items():
         own = {name: field for name, field in settings.model_fields.items() if not _is(field, shared.get(name))}
         if own:
             parts += [f"## {service}\n", _table(settings, own)]

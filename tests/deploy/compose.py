@@ -6,25 +6,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml  # type: ignore[import-untyped]  # published without type information
+from tools.settings_page import SETTINGS
 
 from lifemask.bus.roles import SERVICES
-from lifemask.image_validator.settings import ImageValidatorSettings
-from lifemask.ingest.settings import IngestSettings
-from lifemask.notifier.settings import NotifierSettings
-from lifemask.packager.settings import PackagerSettings
-from lifemask.publisher.settings import PublisherSettings
-from lifemask.runtime.settings import ServiceSettings
-from lifemask.trainer.settings import TrainerSettings
 
 ROOT: Final = Path(__file__).parents[2]
-SETTINGS: Final[Mapping[str, type[ServiceSettings]]] = {
-    "ingest": IngestSettings,
-    "image-validator": ImageValidatorSettings,
-    "packager": PackagerSettings,
-    "trainer": TrainerSettings,
-    "publisher": PublisherSettings,
-    "notifier": NotifierSettings,
-}
 assert set(SETTINGS) == set(SERVICES)
 
 # The innermost variable first: it has no brace inside.

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.deploy.compose import ROOT, SETTINGS, compose, dotenv, environment_of
+from tests.deploy.compose import ROOT, compose, dotenv, environment_of
+from tools.settings_page import SETTINGS
 
 from lifemask.bus.passwords import variable_of
 from lifemask.bus.roles import SERVICES, role_of

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tools.settings_page import SERVICES, page
+from tools.settings_page import SETTINGS, page
 
 from lifemask.cli.installation import Installation
 from lifemask.cli.stops import WrongUsage
@@ -18,7 +18,7 @@ def test_every_setting_says_what_it_means() -> None:
 
 def test_every_service_reads_the_stores_settings_once() -> None:
     assert page().count("`LIFEMASK_STORE_TRIES`") == 1
-    assert all(issubclass(each, StoreSettings) for each in SERVICES.values())
+    assert all(issubclass(each, StoreSettings) for each in SETTINGS.values())
 
 
 def test_an_operator_asks_the_store_as_services_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

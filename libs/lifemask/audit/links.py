@@ -7,6 +7,7 @@ from typing import Any
 
 from lifemask.audit.case import Case
 from lifemask.audit.findings import Finding, State
+from lifemask.contracts.signing import Sealed
 from lifemask.custody import CustodyBroken, Link
 from lifemask.custody.envelopes import StepKeys, holder_of, read_envelope
 from lifemask.custody.statements import digest_of, read_statement, read_time
@@ -114,16 +115,19 @@ class _Sketch:
 
 def _digest(step: AnyStep, file: File) -> str:
     """Of what is there as the statement; empty when that is none."""
+    sealed = _sealed(step, file)
+    return digest_of(sealed.payload) if sealed else ""
+
+
+def _sealed(step: AnyStep, file: File) -> Sealed | None:
     try:
-        return digest_of(read_envelope(step, file if isinstance(file, bytes) else b"").payload)
+        return read_envelope(step, file if isinstance(file, bytes) else b"")
     except CustodyBroken:
-        return ""
+        return None
 
 
 def _sketch(step: AnyStep, file: File, trusted: StepKeys) -> _Sketch:
-    try:
-        sealed = read_envelope(step, file if isinstance(file, bytes) else b"")
-    except CustodyBroken:
+    if (sealed := _sealed(step, file)) is None:
         return _Sketch("", None, None, None)
     digest, holder = digest_of(sealed.payload), holder_of(sealed, trusted)
     try:

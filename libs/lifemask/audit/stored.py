@@ -45,21 +45,18 @@ async def _read_once(
         async for info in objects.list(prefix)
     ]
     room = asyncio.Semaphore(_AT_ONCE)
-    custody: dict[Key, File] = {}
     others: dict[Key, Hashed] = {}
     gone: list[Key] = []
 
     async def look(info: ObjectInfo) -> None:
         async with room:
             try:
-                if info.key.startswith(custody_folder):
-                    custody.update(await read_custody(objects, [info.key]))
-                else:
-                    others[info.key] = await _hash(objects, info)
+                others[info.key] = await _hash(objects, info)
             except ObjectMissing:
                 gone.append(info.key)
 
-    await asyncio.gather(*(look(info) for info in found))
+    custody = await read_custody(objects, [info.key for info in found if info.key.startswith(custody_folder)])
+    await asyncio.gather(*(look(info) for info in found if info.key not in custody))
     return custody, others, not gone
 
 

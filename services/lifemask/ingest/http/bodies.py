@@ -10,7 +10,8 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
-from lifemask.ingest.http.paces import Pace
+from lifemask.ingest.acts.office import Limits
+from lifemask.ingest.http.paces import Pace, Paces
 from lifemask.ingest.http.problems import Problem, body_too_large, of_validation
 
 M = TypeVar("M", bound=BaseModel)
@@ -51,6 +52,12 @@ async def chunks(
         yield chunk
         if pace is not None:
             await pace(len(chunk))
+
+
+def uploaded(request: Request, owner: str, limit: int, limits: Limits) -> AsyncIterator[bytes]:
+    """The body of a user's upload of at most `limit` bytes, at their pace. Answers as `chunks` does."""
+    paces: Paces = request.app.state.paces
+    return chunks(request, limit, limits.upload_idle.total_seconds(), limits.upload_rate, paces.of(owner))
 
 
 async def whole(request: Request, limit: int, idle: float) -> bytes:

@@ -10,8 +10,7 @@ from starlette.requests import ClientDisconnect
 from lifemask.ingest.acts.downloads import find_weights
 from lifemask.ingest.http.archives import give
 from lifemask.ingest.http.auth import TheOffice, answers
-from lifemask.ingest.http.bodies import chunks
-from lifemask.ingest.http.paces import Paces
+from lifemask.ingest.http.bodies import uploaded
 from lifemask.ingest.http.places import Places
 from lifemask.ingest.http.problems import Problem, not_found
 from lifemask.ingest.http.ranges import NotSatisfiable, Span, span_of
@@ -60,13 +59,10 @@ async def put(request: Request, office: TheOffice, token: str) -> Response:
     if wrong := sorted(name for name, value in promised.headers.items() if request.headers.get(name) != value):
         raise _not_agreed(wrong)
     places: Places = request.app.state.uploads
-    paces: Paces = request.app.state.paces
-    limits, owner = office.limits, ".".join(promised.key.split("/")[1:3])  # incoming/{app}/{user}/…
+    owner = ".".join(promised.key.split("/")[1:3])  # incoming/{app}/{user}/…
     with places.one(owner):
         try:
-            idle = limits.upload_idle.total_seconds()
-            body = chunks(request, promised.bytes, idle, limits.upload_rate, paces.of(owner))
-            await office.targets.take(promised, body)
+            await office.targets.take(promised, uploaded(request, owner, promised.bytes, office.limits))
         except (NotAsAnnounced, ClientDisconnect):
             raise _other_bytes() from None
         except SlotTaken:

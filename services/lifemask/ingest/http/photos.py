@@ -18,9 +18,8 @@ from lifemask.ingest.acts.targets import take_arrived
 from lifemask.ingest.domain.photos import PhotoResult, PhotoView, Shown, UploadStatus, plain_name
 from lifemask.ingest.domain.view import PhotosView, show_run
 from lifemask.ingest.http.auth import SECURED, Owner, RunPath, TheOffice, answers
-from lifemask.ingest.http.bodies import chunks, read_json
+from lifemask.ingest.http.bodies import read_json, uploaded
 from lifemask.ingest.http.multipart import BadMultipart, boundary_of, parts
-from lifemask.ingest.http.paces import Paces
 from lifemask.ingest.http.places import Places
 from lifemask.ingest.http.problems import Problem
 
@@ -120,9 +119,7 @@ async def _fetch(request: Request, office: Office, owner: str, run: str) -> list
 async def _receive(request: Request, office: Office, owner: str, run: str, boundary: bytes) -> list[PhotoResult]:
     """The files that came whole before an interruption are photos of the run; of the others nothing stays."""
     limits = office.limits
-    paces: Paces = request.app.state.paces
-    idle = limits.upload_idle.total_seconds()
-    body = chunks(request, limits.upload_bytes_max, idle, limits.upload_rate, paces.of(owner))
+    body = uploaded(request, owner, limits.upload_bytes_max, limits)
     results: list[PhotoResult] = []
     try:
         async for name, content in _files(body, boundary):
