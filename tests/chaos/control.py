@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import psutil  # type: ignore[import-untyped]  # brings no types
+from tests.chaos.crashing import HOLD
 from tests.chaos.house import APP, SERVICES, House
 from tests.chaos.load import Crowd, Sturdy
 from tests.chaos.scenarios import Scene, run_well
@@ -45,15 +46,13 @@ async def sent_again(scene: Scene) -> None:
 
 
 async def canceled_at_work(scene: Scene) -> None:
-    """The packager freezes when its archive is sealed; the run is cancelled, and then it wakes up."""
-    scene.house.points.arm("packager.after_seal", 1, "stop")
-    await _canceled_while_stopped(scene, "packager", "packager.after_seal")
+    """The packager has sealed its archive and said nothing yet when the run is cancelled."""
+    await _canceled_at(scene, "packager.after_seal")
 
 
 async def canceled_while_published(scene: Scene) -> None:
-    """The publisher freezes when the hub has the model; the run is cancelled, and then it wakes up."""
-    scene.house.points.arm("publisher.after_commit", 1, "stop")
-    await _canceled_while_stopped(scene, "publisher", "publisher.after_commit")
+    """The hub has the model and the publisher has said nothing yet when the run is cancelled."""
+    await _canceled_at(scene, "publisher.after_commit")
 
 
 ARMS: Final[Mapping[str, Arm]] = {
@@ -111,15 +110,16 @@ async def _until_started(scene: Scene, run: str) -> None:
     await scene.until(run, lambda view: bool(view["training"].get("id")))
 
 
-async def _canceled_while_stopped(scene: Scene, service: str, point: str) -> None:
+async def _canceled_at(scene: Scene, point: str) -> None:
+    """The handler alone waits there: it keeps its lane, and its process hears of the cancel and ends the run."""
+    scene.house.points.arm(point, 1, HOLD)
     run = await scene.accepted()
     await _fired(scene, point)
-    pid = await _stopped(scene.house, service)
-    scene.house.spare(service, pid)  # the ender, and whatever is left to do, is any process's of the service
     answer = await scene.person.cancel(run)
     assert answer.status_code == 202, answer.text
-    await scene.until(run, lambda _: False)
-    os.kill(pid, signal.SIGCONT)
+    view = await scene.until(run, lambda _: False)
+    assert view["status"] == "canceled", view
+    scene.house.points.release(point)
 
 
 async def _stopped(house: House, service: str) -> int:

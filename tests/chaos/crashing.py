@@ -1,10 +1,10 @@
 """Ends this process by its own hand, at a named moment: only in processes that the tests start.
 
 LIFEMASK_TEST_CRASHES names a folder. A file `armed/trainer.after_create` in it says at which hit this process kills
-itself there: `1 kill`, `2 kill`, or stops itself: `1 stop`. Hits are counted in the file, across restarts. Before it
-dies the process moves the file to `fired/trainer.after_create:1`, so that a point strikes once however often the
-supervisor starts the process again. LIFEMASK_CRASH_AT=trainer.after_create:1,trainer.before_get:2 arms points for
-a start by hand.
+itself there: `1 kill`, `2 kill`, stops itself: `1 stop`, or lets whoever came by wait there while everything else in
+it goes on: `1 hold`. Hits are counted in the file, across restarts. Before it dies the process moves the file to
+`fired/trainer.after_create:1`, so that a point strikes once however often the supervisor starts the process again.
+LIFEMASK_CRASH_AT=trainer.after_create:1,trainer.before_get:2 arms points for a start by hand.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,17 +25,17 @@ from tests.chaos.calls import COMMIT, Call, calls_of, kind_of, points_of
 FOLDER: Final = "LIFEMASK_TEST_CRASHES"
 CRASH_AT: Final = "LIFEMASK_CRASH_AT"
 _MARK: Final = "update outbox set sent_at = now()"
+HOLD: Final = "hold"
 _SIGNALS: Final = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
-
-Hit = Callable[[str], None]
 
 
 class Points:
     """The armed points of a folder, seen from inside of a service or from a test."""
 
     def __init__(self, folder: Path) -> None:
-        self._armed, self._fired, self._seen = (folder / name for name in ("armed", "fired", "seen"))
-        for each in (self._armed, self._fired, self._seen):
+        folders = (folder / name for name in ("armed", "fired", "held", "seen"))
+        self._armed, self._fired, self._held, self._seen = folders
+        for each in (self._armed, self._fired, self._held, self._seen):
             each.mkdir(parents=True, exist_ok=True)
         self._known: set[str] = set()
 
@@ -42,6 +43,8 @@ class Points:
         """Lets the point strike at this hit from now on; once."""
         with contextlib.suppress(FileNotFoundError):
             (self._fired / f"{point}:{hit}").unlink()
+        if action == HOLD:
+            (self._held / point).touch()
         fresh = self._armed / f".{point}"
         fresh.write_text(f"{hit} {action} {hit}")
         fresh.replace(self._armed / point)
@@ -66,27 +69,56 @@ class Points:
         """Every point that any process passed."""
         return {path.name for path in self._seen.iterdir()}
 
-    def hit(self, point: str) -> None:
-        """Called in a service's process at each point; ends it when it is this one's turn."""
+    def release(self, point: str) -> None:
+        """Lets whoever is held there go on."""
+        (self._held / point).unlink()
+
+    def is_held(self, point: str) -> bool:
+        return (self._held / point).exists()
+
+    def hit(self, point: str) -> str | None:
+        """Called in a service's process at each point. When it is this one's turn, ends or stops the process, or
+        returns what else it was armed with.
+        """
         if point not in self._known:
             self._known.add(point)
             (self._seen / point).touch()
         try:
             file = os.open(path := self._armed / point, os.O_RDWR)
         except FileNotFoundError:
-            return
+            return None
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             left, action, hit = os.read(file, 64).decode().split()
             if not path.exists():
-                return
+                return None
             if int(left) > 1:
                 os.pwrite(file, f"{int(left) - 1} {action} {hit}".encode(), 0)
-                return
+                return None
             path.replace(self._fired / f"{point}:{hit}")
         finally:
             os.close(file)
-        os.kill(os.getpid(), _SIGNALS[action])
+        if action in _SIGNALS:
+            os.kill(os.getpid(), _SIGNALS[action])
+        return action
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point in a service's process."""
+
+    points: Points
+    name: str
+
+    def hit(self) -> None:
+        """Where nobody can wait."""
+        self.points.hit(self.name)
+
+    async def passed(self) -> None:
+        """Where whoever comes by may be held."""
+        if self.points.hit(self.name) == HOLD:
+            while self.points.is_held(self.name):  # noqa: ASYNC110  it belongs to another process
+                await asyncio.sleep(0.05)
 
 
 def wrap_service(service: str) -> None:
@@ -98,10 +130,10 @@ def wrap_service(service: str) -> None:
     importlib.import_module(f"lifemask.{service}.wiring")
     for call in calls_of(service):
         before, after = points_of(service, call.label)
-        _wrap(call, functools.partial(points.hit, before), functools.partial(points.hit, after))
+        _wrap(call, Point(points, before), Point(points, after))
 
 
-def _wrap(call: Call, before: Callable[[], None], after: Callable[[], None]) -> None:
+def _wrap(call: Call, before: Point, after: Point) -> None:
     if call.owner == "ObjectStore":
         for module, store in (("local", "LocalObjects"), ("s3", "S3Objects")):
             found = getattr(importlib.import_module(f"lifemask.objects.{module}"), store)
@@ -125,52 +157,52 @@ def _replace(original: Any, other: Any) -> None:
                     setattr(module, attribute, other)
 
 
-def wrapped(function: Any, before: Callable[[], None], after: Callable[[], None], *, closing: bool = True) -> Any:
+def wrapped(function: Any, before: Point, after: Point, *, closing: bool = True) -> Any:
     """The same with two points. A stream's: before its first item and after its last; a block's: around its end."""
 
     @functools.wraps(function)
     async def call(*args: Any, **kwargs: Any) -> Any:
-        before()
+        await before.passed()
         found = await function(*args, **kwargs)
-        after()
+        await after.passed()
         return found
 
     @functools.wraps(function)
     async def stream(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        before()
+        await before.passed()
         async with contextlib.aclosing(function(*args, **kwargs)) as items:
             async for item in items:
                 yield item
-        after()
+        await after.passed()
 
     @contextlib.asynccontextmanager
     @functools.wraps(getattr(function, "__wrapped__", function))
     async def block(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         async with function(*args, **kwargs) as found:
             yield found
-            before()
-        after()
+            await before.passed()
+        await after.passed()
 
     kind = kind_of(function)
     assert kind is not None
     return {"call": call, "stream": stream, "context": block}[kind]
 
 
-def _produce(before: Callable[[], None], after: Callable[[], None]) -> None:
+def _produce(before: Point, after: Point) -> None:
     from aiokafka import AIOKafkaProducer
 
     send = AIOKafkaProducer.send
 
     async def sending(self: Any, *args: Any, **kwargs: Any) -> "asyncio.Future[object]":
-        before()
+        await before.passed()
         sent: asyncio.Future[object] = await send(self, *args, **kwargs)
-        sent.add_done_callback(lambda _: after())
+        sent.add_done_callback(lambda _: after.hit())
         return sent
 
     AIOKafkaProducer.send = sending
 
 
-def _mark(before: Callable[[], None], after: Callable[[], None]) -> None:
+def _mark(before: Point, after: Point) -> None:
     import asyncpg
 
     execute = asyncpg.Connection.execute
@@ -178,21 +210,21 @@ def _mark(before: Callable[[], None], after: Callable[[], None]) -> None:
     async def marking(self: Any, query: str, *args: Any, **kwargs: Any) -> str:
         if not query.startswith(_MARK):
             return await execute(self, query, *args, **kwargs)
-        before()
+        await before.passed()
         done = await execute(self, query, *args, **kwargs)
-        after()
+        await after.passed()
         return done
 
     setattr(asyncpg.Connection, "execute", marking)  # noqa: B010  mypy would not let a method be assigned
 
 
-def _poll(before: Callable[[], None], after: Callable[[], None]) -> None:
+def _poll(before: Point, after: Point) -> None:
     from aiokafka import AIOKafkaConsumer
 
     AIOKafkaConsumer.getmany = wrapped(AIOKafkaConsumer.getmany, before, after)
 
 
-def _ack(before: Callable[[], None], after: Callable[[], None]) -> None:
+def _ack(before: Point, after: Point) -> None:
     from faststream.kafka.message import KafkaAckableMessage
 
     setattr(KafkaAckableMessage, "ack", wrapped(KafkaAckableMessage.ack, before, after))  # noqa: B010  likewise

@@ -1,12 +1,13 @@
 """Every outside call has its row: a new one without a crash that is played, or a reason, is a failure here."""
 
 import ast
+import asyncio
 from pathlib import Path
 from typing import Final
 
 import pytest
 from tests.chaos.calls import IN_MEMORY, SERVICES, calls_of, sources
-from tests.chaos.crashing import Points
+from tests.chaos.crashing import HOLD, Point, Points
 from tests.chaos.points import SCENARIOS, Unplayed, played, table
 
 CLIENTS: Final = frozenset(
@@ -65,18 +66,24 @@ def test_a_call_that_is_new_is_found(tmp_path: Path) -> None:
 
 def test_a_point_strikes_at_its_hit_and_once(tmp_path: Path) -> None:
     points, dead = Points(tmp_path), Points(tmp_path)
-    points.arm("trainer.after_create", 3, "none")
+    points.arm("trainer.after_create", 3, HOLD)
+    assert [dead.hit("trainer.after_create") for _ in range(2)] == [None, None]
     assert not points.has_fired("trainer.after_create", 3)
-    for _ in range(2):
-        dead.hit("trainer.after_create")
-    assert not points.has_fired("trainer.after_create", 3)
-    with pytest.raises(KeyError, match="none"):
-        dead.hit("trainer.after_create")
+    assert dead.hit("trainer.after_create") == HOLD
     assert points.has_fired("trainer.after_create", 3)
-    dead.hit("trainer.after_create")
+    assert dead.hit("trainer.after_create") is None
     points.arm_once("trainer.after_create", 3)
     assert not points.disarm("trainer.after_create")
     assert points.seen() == {"trainer.after_create"}
+
+
+async def test_whoever_is_held_goes_on_once_released(tmp_path: Path) -> None:
+    points = Points(tmp_path)
+    points.arm("publisher.after_commit", 1, HOLD)
+    held = asyncio.create_task(Point(Points(tmp_path), "publisher.after_commit").passed())
+    assert not (await asyncio.wait([held], timeout=0.2))[0]
+    points.release("publisher.after_commit")
+    await held
 
 
 def test_most_points_are_played() -> None:
