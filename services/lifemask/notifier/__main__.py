@@ -1,5 +1,6 @@
 """`python -m lifemask.notifier`."""
 
+import lifemask.runtime.loading  # noqa: F401  first
 from lifemask.notifier.settings import NotifierSettings
 from lifemask.notifier.wiring import notifier
 from lifemask.runtime.main import run

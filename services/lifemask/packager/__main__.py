@@ -1,5 +1,6 @@
 """`python -m lifemask.packager`."""
 
+import lifemask.runtime.loading  # noqa: F401  first
 from lifemask.packager.settings import PackagerSettings
 from lifemask.packager.wiring import packager
 from lifemask.runtime.main import run
