@@ -1,6 +1,6 @@
 """`make chaos`: seeded kills in waves, with the checker's verdict after each; exit code 1 when anything is violated.
 
-    python -m tests.chaos [--kills 100] [--seed N] [--wave 30] [--points all|SERVICE,…] [--real] [--report]
+    python -m tests.chaos [--kills 100] [--seed N] [--wave 30] [--points all|SERVICE|POINT,…] [--real] [--report]
 
 Each four waves have a system of their own, so that reading the whole history stays a matter of seconds.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.chaos.calls import SERVICES
 from tests.chaos.house import a_house
 from tests.chaos.load import Crowd
-from tests.chaos.player import Outcome, Player
+from tests.chaos.player import Outcome, Play, Player
 from tests.chaos.points import played
 from tests.chaos.report import DOCUMENT, Summary, written
 from tests.chaos.storm import Storm, Wave
@@ -73,13 +73,24 @@ async def _storms(home: Path, settings: dict[str, str], kills: int, size: int, s
     return waves
 
 
-async def _points(home: Path, settings: dict[str, str], which: str, seed: int) -> Outcome:
+async def _points(home: Path, settings: dict[str, str], plays: list[list[Play]], seed: int) -> Outcome:
     (folder := home / "points").mkdir()
-    services = SERVICES if which == "all" else tuple(which.split(","))
     async with a_house(folder, _own(settings, -1)) as house:
-        outcome = await Player(house, Crowd(house, seed)).play([list(played(service)) for service in services])
+        outcome = await Player(house, Crowd(house, seed)).play(plays)
     say(outcome)
+    if outcome.missed:
+        say(f"  these did not: {', '.join(outcome.missed)}")
     return outcome
+
+
+def _plays(which: str) -> list[list[Play]]:
+    """Of each service: all its points, or those that are named."""
+    names = set(SERVICES if which == "all" else which.split(","))
+    found = [[play for play in played(service) if names & {service, play[0]}] for service in SERVICES]
+    known = {*SERVICES, *(point for service in SERVICES for point, *_ in played(service))}
+    if strange := names - known:
+        raise SystemExit(f"there is no crash point {', '.join(sorted(strange))}; tests/chaos/points.py has them")
+    return [plays for plays in found if plays]
 
 
 def _own(settings: dict[str, str], number: int) -> dict[str, str]:
@@ -122,7 +133,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=None, help="the same seed makes the same decisions")
     parser.add_argument("--wave", type=int, default=30, help="kills before everything is looked at")
-    parser.add_argument("--points", default="", help="also every crash point, of `all` or of these services")
+    parser.add_argument("--points", default=[], type=_plays, help="also crash points: `all`, of services, or these")
     parser.add_argument("--real", action="store_true", help="on real Kafka and versitygw")
     parser.add_argument("--report", action="store_true", help="write the outcome into docs/reliability.md")
     return parser.parse_args()

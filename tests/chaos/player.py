@@ -41,7 +41,9 @@ class Outcome:
 
 @dataclass
 class Player:
-    """`pumps`: how many scenarios are played at once. `patience`: seconds for one point to strike."""
+    """`pumps`: how many scenarios are played at once. `patience`: seconds for one point to strike at its first hit, and
+    as many for each further one: the longest scenario takes a minute while every service is ended again and again.
+    """
 
     house: House
     crowd: Crowd
@@ -70,7 +72,7 @@ class Player:
         for point, hit, scenario in plays:
             self.house.points.arm(point, hit)
             self._wanted[scenario] += 1
-            deadline = time.monotonic() + self.patience
+            deadline = time.monotonic() + self.patience * hit
             nudge = time.monotonic() + NUDGE
             while not self.house.points.has_fired(point, hit) and time.monotonic() < deadline:
                 await asyncio.sleep(0.05)
