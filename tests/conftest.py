@@ -1,6 +1,7 @@
 """Fixtures that more than one folder of tests uses."""
 
 import asyncio
+import functools
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -8,7 +9,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
+from httpx._transports import default as transports
 from hypothesis import settings
 from tests.databases import Databases, Kind
 from tools.s3 import running_s3
@@ -22,6 +25,9 @@ from lifemask.testkit.keys import write_keys
 
 TOGETHER = ("tests/system/", "tests/cli/test_portraits.py")
 """Each goes to one worker, which then starts one system, and draws one album."""
+
+# One for all clients of a test process: reading the certificates of all authorities takes 18 ms, for each client anew.
+setattr(transports, "create_ssl_context", functools.cache(httpx.create_ssl_context))  # noqa: B010  mypy lets nobody assign
 
 settings.register_profile("suite", max_examples=30, deadline=None)
 settings.load_profile("suite")
