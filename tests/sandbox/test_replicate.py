@@ -15,7 +15,11 @@ from replicate.pagination import async_paginate
 from safetensors import safe_open
 from tests.sandbox.world import Outside, Provider, provider_at, twelve_photos
 
+from lifemask.sandbox.archive import fetch_archive
 from lifemask.sandbox.server import running_sandbox
+from lifemask.sandbox.settings import SandboxSettings
+from lifemask.sandbox.trainer import Trainer
+from lifemask.sandbox.training import Archive, Training
 
 PROGRESS = re.compile(r"flux_train_replicate:\s*(\d+)%\|[^|]*\|\s*(\d+)/(\d+)")
 FOLDER = "output/flux_train_replicate"
@@ -165,6 +169,34 @@ async def test_cancel_while_training_bills_what_was_done(
         row = (await provider.ledger())["trainings"][0]
         assert Decimal(row["cost_usd"]) == Decimal(str(shown["metrics"]["predict_time"])) * Decimal("0.001525")
         assert (await provider.client.trainings.async_cancel(made.id)).status == "canceled"
+
+
+async def test_a_cancel_in_the_moment_the_archive_comes_bills_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quick: dict[str, Any], outside: Outside
+) -> None:
+    """Whoever was told what a canceled training costs is not billed more afterwards."""
+    followed: list[tuple[Trainer, Training]] = []
+    start = Trainer._start
+
+    async def starting(self: Trainer, training: Training) -> None:
+        followed.append((self, training))
+        await start(self, training)
+
+    async def fetched(url: str, settings: SandboxSettings, folder: Path) -> Archive:
+        archive = await fetch_archive(url, settings, folder)
+        trainer_, training = followed[0]
+        trainer_.cancel(training)
+        return archive
+
+    monkeypatch.setattr(Trainer, "_start", starting)
+    monkeypatch.setattr("lifemask.sandbox.trainer.fetch_archive", fetched)
+    slow = quick | {"training_seconds": 0.5}
+    async with running_sandbox(tmp_path / "data", **slow) as urls, provider_at(urls) as provider:
+        made = await provider.create(outside.archive(twelve_photos()), webhook=outside.hook)
+        shown = await provider.ended(made.id)
+        assert (shown["status"], shown["metrics"]["predict_time"]) == ("canceled", 0)
+        await provider.settled(made.id)
+        assert Decimal((await provider.ledger())["trainings"][0]["cost_usd"]) == 0
 
 
 async def test_cancel_before_the_start_aborts_and_bills_nothing(tmp_path: Path, quick: dict[str, Any]) -> None:

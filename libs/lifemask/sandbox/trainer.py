@@ -127,7 +127,7 @@ class Trainer:
         canceling = asyncio.create_task(self._changed[training.id].wait(), name="cancel")
         try:
             await asyncio.wait({fetching, canceling}, return_when=asyncio.FIRST_COMPLETED)
-            if fetching.done():
+            if fetching.done() and training.canceled_at is None:  # both may come at once, and what is over is billed
                 training.archive = fetching.result()
         except RefusedError as error:
             training.refused, training.refused_at = str(error), time.time()
