@@ -80,6 +80,8 @@ _HANDLED = """
     select lane, run_id, headers from {0}.inbox where done_at is not null and dead_at is null and replays = 0
     order by done_at, seq
 """
+_ROUNDS = 5
+"""How often a history is read before one that goes on meanwhile is taken for one that never rests."""
 _MOVING = ("lanes", "undone", "unsent", "due", "held")
 _OPEN = """
     select (select count(*) from ingest.run where submitted_at is not null and not over)
@@ -91,16 +93,29 @@ _OPEN = """
 async def read_history(
     stack: Stack, outside: Outside, seconds: float = 25.0, reading: Reading | None = None
 ) -> History:
-    """Everything there is, once nothing moves any more. Without `reading`: of a system with its own parts."""
+    """Everything there is, once nothing moves any more. Without `reading`: of a system with its own parts.
+
+    What comes while it is read (a callback that is called once more, a reminder) has it read anew.
+    """
     reading = reading or Reading(audits=None)
     rows = await asyncpg.connect(stack.dsn, server_settings={"default_transaction_read_only": "on"})
     try:
-        await _quiet(rows, seconds)
-        history = History()
-        stored = await _read_bus(rows, history)
-        await _read_rows(rows, history)
+        for _ in range(_ROUNDS):
+            found = await _quiet(rows, seconds)
+            history = await _read(stack, outside, reading, rows)
+            if await _counted(rows) == found:
+                return history
+        raise AssertionError(f"it went on {_ROUNDS} times while it was read")
     finally:
         await rows.close()
+
+
+async def _read(
+    stack: Stack, outside: Outside, reading: Reading, rows: "asyncpg.Connection[asyncpg.Record]"
+) -> History:
+    history = History()
+    stored = await _read_bus(rows, history)
+    await _read_rows(rows, history)
     brokers = reading.settings.get("LIFEMASK_KAFKA") or stack.kafka
     history.is_refilled = "LIFEMASK_KAFKA" not in reading.settings
     records = await read_log(brokers, reading.settings.get("LIFEMASK_TOPIC_PREFIX", ""))
@@ -182,13 +197,20 @@ def _places(records: list[ConsumerRecord]) -> dict[EventKey, tuple[str, int]]:
     return found
 
 
-async def _quiet(rows: "asyncpg.Connection[asyncpg.Record]", seconds: float) -> None:
-    """Nothing to do, nothing due, nobody holds a run; and the same again a moment later, for what is under way."""
-    before: list[Any] = []
+async def _counted(rows: "asyncpg.Connection[asyncpg.Record]") -> list[dict[str, int]]:
+    return [dict(await rows.fetchrow(_COUNTS.format(name)) or {}) for name in SERVICES]
+
+
+async def _quiet(rows: "asyncpg.Connection[asyncpg.Record]", seconds: float) -> list[dict[str, int]]:
+    """Nothing to do, nothing due, nobody holds a run; and the same again a moment later, for what is under way.
+
+    Returns what was counted then.
+    """
+    before: list[dict[str, int]] = []
 
     async def rests() -> bool:
         nonlocal before
-        counts = [dict(await rows.fetchrow(_COUNTS.format(name)) or {}) for name in SERVICES]
+        counts = await _counted(rows)
         moving = [f"{name}: {key}" for name, c in zip(SERVICES, counts, strict=True) for key in _MOVING if c[key]]
         moving += ["open"] if await rows.fetchval(_OPEN) else []
         same, before = counts == before and not moving, counts if not moving else []
@@ -200,6 +222,7 @@ async def _quiet(rows: "asyncpg.Connection[asyncpg.Record]", seconds: float) -> 
         await eventually(rests, seconds, every=0.12)
     except AssertionError:
         raise AssertionError(f"not quiet within {seconds:g} s: {last}") from None
+    return before
 
 
 _Stored = dict[tuple[str, str], tuple[int, datetime]]
