@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -25,6 +26,8 @@ from lifemask.testkit.keys import write_keys
 
 TOGETHER = ("tests/system/", "tests/cli/test_portraits.py")
 """Each goes to one worker, which then starts one system, and draws one album."""
+
+gc.disable()  # what is loaded and collected stays: walking it again and again takes a third of that time
 
 # One for all clients of a test process: reading the certificates of all authorities takes 18 ms, for each client anew.
 setattr(transports, "create_ssl_context", functools.cache(httpx.create_ssl_context))  # noqa: B010  mypy lets nobody assign
@@ -51,6 +54,11 @@ class Together(LoadGroupScheduling):  # type: ignore[misc]  # likewise
 @pytest.hookimpl(optionalhook=True)  # there is no such hook when tests run without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGroupScheduling | None:
     return Together(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
