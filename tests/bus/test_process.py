@@ -17,7 +17,7 @@ import pytest
 from tests.bus.a_service import STUCK
 from tests.bus.lab import Lab, Script, record
 from tests.bus.running import a_broker, as_owner, running, send, settings_for, until
-from tests.chaos.proxy import Fault, before_brokers, proxies
+from tools.proxy import Fault, before_brokers, proxies
 
 from lifemask.bus.outcomes import Outcome, on
 from lifemask.bus.rows import Pool

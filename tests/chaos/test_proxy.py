@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 
 import pytest
-from tests.chaos.proxy import COMMIT, Fault, Proxy, before_brokers, holds, proxies
+from tools.proxy import COMMIT, Fault, Proxy, before_brokers, holds, proxies
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.chaos import proxy
 from tests.objects.wire import BUCKET, Answer, Asked, Fault, WireS3, error
+from tools import proxy
 
 from lifemask.bus.outcomes import Misconfigured, Retryable
 from lifemask.contracts import FailureCode

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from tests.chaos.proxy import Proxy, proxies
 from tests.one_machine.waiting import Part
 from tests.system.listener import Listener, listening
 from tests.system.reading import Reading
 from tests.system.stack import Stack
+from tools.proxy import Proxy, proxies
 
 from lifemask.cli.ports import choose_ports
 

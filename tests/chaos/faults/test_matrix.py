@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from tests.chaos.faults.house import BESIDE, House
 from tests.chaos.faults.people import Street, street, when
-from tests.chaos.proxy import COMMIT, Fault, Match, Proxy, holds
+from tools.proxy import COMMIT, Fault, Match, Proxy, holds
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(150)]
 

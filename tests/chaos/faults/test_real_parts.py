@@ -10,11 +10,11 @@ from tests.chaos.faults.house import House, house
 from tests.chaos.faults.people import street, when
 from tests.chaos.faults.test_deploy import another
 from tests.chaos.faults.test_matrix import FAULTS, HELD, lose, outlive
-from tests.chaos.proxy import Fault, Match, before_brokers, holds
 from tests.one_machine.waiting import is_running
 from tests.system.conftest import a_person
 from tests.system.photos import good
 from tools.kafka import running_kafka
+from tools.proxy import Fault, Match, before_brokers, holds
 from tools.s3 import running_s3
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]
