@@ -33,7 +33,7 @@ Make = Callable[[str], Awaitable[str]]
 
 @asynccontextmanager
 async def validating(database: Make, run: Uploaded) -> AsyncIterator[Service]:
-    settings = ImageValidatorSettings(postgres=await database("image-validator"), objects=named(run), backoff=0.001)
+    settings = ImageValidatorSettings(postgres=await database("image-validator"), objects=named(run), backoff=60)
     async with image_validator(settings) as service:
         yield service
 
@@ -66,7 +66,7 @@ async def test_from_photos_to_a_sealed_archive(database: Make, imaging: PillowIm
         *judged, validated = await facts(service)
     assert [type(one) for one in judged] == [PhotoJudged] * 14
     assert isinstance(validated, PhotosValidated)
-    settings = PackagerSettings(postgres=await database("packager"), objects=named(run), backoff=0.001)
+    settings = PackagerSettings(postgres=await database("packager"), objects=named(run), backoff=60)
     async with packager(settings) as service:
         await receive(service, validated)
         [sealed] = await facts(service)

@@ -124,7 +124,7 @@ async def started(dsn: str, store: str, urls: SandboxUrls) -> AsyncIterator[Proc
         hf_token=SecretStr(urls.hub_token),
         hf_endpoint=urls.hub,
         hub_timeout=5,
-        backoff=0.001,
+        backoff=60,
     )
     async with publisher(settings) as service, httpx.AsyncClient(trust_env=False) as client:
         yield Process(service, objects, urls, client)
