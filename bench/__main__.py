@@ -1,8 +1,8 @@
 """`make bench`, or `python -m bench [--json] [NAME …]`: measures one thing after the other, then prints a table.
 
 Every floor is measured in the same run, so the ratios hold on any machine. A missed goal is a result and no error: the
-exit code is 1 only when something could not be measured. What needs servers that cannot run here (`real`) is left out
-and named, unless it was asked for.
+exit code is 1 only when something could not be measured. What needs servers that cannot run here (`real`, `slow_store`)
+is left out and named, unless it was asked for.
 """
 
 import argparse
@@ -22,6 +22,7 @@ ALL: Final = (
     "events",
     "neighbours",
     "flood",
+    "slow_store",
     "whole_run",
     "custody",
     "cold_start",

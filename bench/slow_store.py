@@ -1,0 +1,133 @@
+"""What a slow store costs those who need nothing of it: their p95 at the API, with a quick store and with a slow one.
+
+    python -m bench.slow_store
+
+Ingest as a process, with the embedded Kafka and PostgreSQL, and versitygw behind a proxy. Twenty users ask for their
+runs, forty times a second together; then again while a hundred others, from a process of their own, send photos of
+20 kB and the proxy lets half a second pass before each piece that the store says or is told. More uploads are begun
+than ingest has places for, so that it must refuse some (429 with Retry-After). Goal: p95 of those who ask at most twice
+that of quiet. The senders' client takes CPU of the same machine. Needs Go.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from asyncio.subprocess import PIPE
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import httpx
+import psutil  # type: ignore[import-untyped]  # brings no types
+from bench.machine import embedded
+from bench.play import photo
+from bench.row import Row, measure
+from tools.proxy import Fault, proxies
+from tools.s3 import gateway, running_s3
+
+from lifemask.cli.machine import Machine
+from lifemask.contracts import new_id
+
+ASKERS: Final = 20
+PER_SECOND: Final = 40
+SECONDS: Final = 15
+SENDERS: Final = 100
+SIZE: Final = 20_000
+LATENCY: Final = 0.5
+"""Seconds before each piece, each way."""
+GOAL: Final = 2.0
+KEPT: Final = frozenset({"postgres", "kafka", "ingest", "sandbox"})
+Answers = Counter[int]
+
+
+async def p95(http: httpx.AsyncClient, answers: Answers) -> float:
+    """95th percentile (ms) of listing runs, some seconds long."""
+    found: list[float] = []
+
+    async def ask(number: int, due: float) -> None:
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        began = time.perf_counter()
+        answer = await http.get(f"/v1/users/asker{number % ASKERS}/runs")
+        found.append(time.perf_counter() - began)
+        answers[answer.status_code] += 1
+
+    start = time.perf_counter()
+    await asyncio.gather(*(ask(number, start + number / PER_SECOND) for number in range(PER_SECOND * SECONDS)))
+    return sorted(found)[int(len(found) * 0.95)] * 1000
+
+
+async def send(url: str, key: str) -> None:
+    """A hundred users send one photo after the other until this process is ended; tells each status on a line."""
+    limits = httpx.Limits(max_connections=SENDERS)
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=120, trust_env=False, limits=limits) as http:
+
+        async def one(user: str) -> None:
+            runs = f"/v1/users/{user}/runs"
+            draft = await http.post(runs, json={"name": "Bench"}, headers={"Idempotency-Key": new_id()})
+            photos, number = f"{runs}/{draft.json()['id']}/photos", 0
+            while True:
+                number += 1
+                answer = await http.post(photos, files=[("photos", ("a.jpg", photo(f"{user} {number}", SIZE)))])
+                print(answer.status_code, flush=True)
+                await asyncio.sleep(float(answer.headers.get("retry-after", 0)))
+
+        await asyncio.gather(*(one(f"sender{number}") for number in range(SENDERS)))
+
+
+async def main() -> list[Row]:
+    """The askers' p95, ms. Raises CannotRun."""
+    await asyncio.to_thread(gateway)
+    with tempfile.TemporaryDirectory(prefix="lm-bench-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        async with running_s3(home / "s3") as s3:
+            with proxies(store=s3.endpoint.removeprefix("http://")) as made:
+                store = made["store"]
+                named = replace(s3, endpoint=f"http://{store.address}").environment()
+                async with embedded(home / "data", named) as machine:
+                    await machine.supervisor.stop_children(set(machine.supervisor.pids) - KEPT)
+                    headers = {"Authorization": f"Bearer {machine.app_key}"}
+                    async with httpx.AsyncClient(
+                        base_url=machine.url, headers=headers, timeout=60, trust_env=False
+                    ) as http:
+                        await p95(http, Answers())  # plans and caches are warm
+                        quiet = await p95(http, Answers())
+                        store.both(Fault(latency=LATENCY))
+                        return [await beside(machine, http, quiet)]
+
+
+async def beside(machine: Machine, http: httpx.AsyncClient, quiet: float) -> Row:
+    """With the senders at work."""
+    asked = Answers()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.slow_store", "send", stdin=PIPE, stdout=PIPE
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps([machine.url, machine.app_key]).encode())
+    process.stdin.write_eof()
+    try:
+        await asyncio.sleep(5)  # every place is taken
+        measured = await p95(http, asked)
+        memory = psutil.Process(machine.supervisor.pids["ingest"]).memory_info().rss
+    finally:
+        process.kill()
+    sent = Counter((await process.communicate())[0].decode().split())
+    return Row(
+        what="p95 of those who need no store, beside uploads to a slow one",
+        measured=round(measured, 1),
+        unit="ms",
+        floor=round(quiet, 1),
+        against="p95 when quiet",
+        most=GOAL,
+        facts={"asked": dict(asked), "sent": dict(sent), "ingest_mb": round(memory / 1e6)},
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        asyncio.run(send(*json.load(sys.stdin)))
+    else:
+        measure(main)
