@@ -21,7 +21,7 @@ import asyncpg
 import httpx
 import uvicorn
 from aiokafka import AIOKafkaProducer
-from bench.machine import embedded
+from bench.machine import embedded, keep_only
 from bench.play import photo
 from bench.row import Row, measure
 
@@ -38,7 +38,6 @@ TENTH: Final = USERS // 10
 PHOTOS: Final = 1
 SIZE: Final = 20_000
 PATIENCE: Final = 110.0
-KEPT: Final = frozenset({"postgres", "kafka", "ingest"})
 BUSY: Final = frozenset({429, 503})
 AGAIN: Final = 0.2
 """Seconds until a call that found no place is made again."""
@@ -167,7 +166,7 @@ async def main() -> list[Row]:
         port = choose_ports(["files"], home)["files"]
         settings = {"LIFEMASK_PHOTOS_MIN": str(PHOTOS), "LIFEMASK_URL_DOOR_ALLOW": f'["127.0.0.1:{port}"]'}
         async with _photos_of_everybody(port) as files, embedded(home / "data", None, **settings) as machine:
-            await machine.supervisor.stop_children(set(machine.supervisor.pids) - KEPT)
+            await keep_only(machine, "postgres", "kafka", "ingest")
             headers, limits = {"Authorization": f"Bearer {machine.app_key}"}, httpx.Limits(max_connections=None)
             async with httpx.AsyncClient(
                 base_url=machine.url, headers=headers, limits=limits, timeout=PATIENCE, trust_env=False

@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from bench.machine import embedded
+from bench.machine import embedded, keep_only
 from bench.play import photo
-from bench.row import Row, measure
+from bench.row import Row, measure, p95_ms
 from standardwebhooks.webhooks import Webhook
 
 from lifemask.cli.machine import Machine
@@ -47,7 +47,6 @@ HUGE: Final = 5_000_000
 A_DRAFT: Final = 8
 """Photos in one draft, the same beside the flood as when quiet; then the next one is begun."""
 GOAL: Final = 2.0
-KEPT: Final = frozenset({"postgres", "kafka", "ingest", "sandbox"})
 Request = Mapping[str, Any]
 """What `httpx.AsyncClient.request` takes, as JSON."""
 
@@ -75,7 +74,7 @@ class Others:
             calls.append(asyncio.create_task(self._call(user, turn, found)))
             self._number += 1
         await asyncio.gather(*calls)
-        return sorted(found)[int(len(found) * 0.95)] * 1000
+        return p95_ms(found)
 
     async def _call(self, user: str, turn: int, found: list[float]) -> None:
         begun = (turn + int(user.removeprefix("quiet"))) // (2 * A_DRAFT)  # not all of them at the same moment
@@ -162,7 +161,7 @@ async def main() -> list[Row]:
     """The others' p95 quiet and beside each flood, ms."""
     with tempfile.TemporaryDirectory(prefix="lm-bench-", ignore_cleanup_errors=True) as folder:
         async with embedded(Path(folder) / "data") as machine:
-            await machine.supervisor.stop_children(set(machine.supervisor.pids) - KEPT)
+            await keep_only(machine, "postgres", "kafka", "ingest", "sandbox")
             headers = {"Authorization": f"Bearer {machine.app_key}"}
             async with httpx.AsyncClient(base_url=machine.url, headers=headers, timeout=60, trust_env=False) as http:
                 others = Others(http)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bench.events import a_bus
-from bench.row import Row, measure
+from bench.row import Row, measure, p95_ms
 
 from lifemask.bus.inbound import Raw
 from lifemask.bus.outcomes import Outcome, on
@@ -63,7 +63,7 @@ async def p95(service: Service, latencies: Latencies) -> float:
     async with asyncio.timeout(30):
         while len(latencies.found) < PER_SECOND * SECONDS:  # noqa: ASYNC110  the last few are on their way
             await asyncio.sleep(0.01)
-    return sorted(latencies.found)[int(len(latencies.found) * 0.95)] * 1000
+    return p95_ms(latencies.found)
 
 
 async def main() -> list[Row]:

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -51,6 +51,11 @@ class Row:
         """For a JSON line."""
         ratio = None if self.ratio is None else round(self.ratio, 3)
         return {**dataclasses.asdict(self), "ratio": ratio, "goal": self.goal, "met": self.met}
+
+
+def p95_ms(seconds: Sequence[float]) -> float:
+    """95th percentile in milliseconds of times in seconds."""
+    return sorted(seconds)[int(len(seconds) * 0.95)] * 1000
 
 
 Measure = Callable[[], Coroutine[Any, Any, list[Row]]]

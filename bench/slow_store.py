@@ -1,4 +1,4 @@
-"""What a slow store costs those who need nothing of it: their p95 at the API, with a quick store and with a slow one.
+"""What a slow store costs those who need nothing of it: their p95 at the API, alone and beside uploads to it.
 
     python -m bench.slow_store
 
@@ -22,9 +22,9 @@ from typing import Final
 
 import httpx
 import psutil  # type: ignore[import-untyped]  # brings no types
-from bench.machine import embedded
+from bench.machine import embedded, keep_only
 from bench.play import photo
-from bench.row import Row, measure
+from bench.row import Row, measure, p95_ms
 from tools.proxy import Fault, proxies
 from tools.s3 import gateway, running_s3
 
@@ -39,7 +39,6 @@ SIZE: Final = 20_000
 LATENCY: Final = 0.5
 """Seconds before each piece, each way."""
 GOAL: Final = 2.0
-KEPT: Final = frozenset({"postgres", "kafka", "ingest", "sandbox"})
 Answers = Counter[int]
 
 
@@ -56,7 +55,7 @@ async def p95(http: httpx.AsyncClient, answers: Answers) -> float:
 
     start = time.perf_counter()
     await asyncio.gather(*(ask(number, start + number / PER_SECOND) for number in range(PER_SECOND * SECONDS)))
-    return sorted(found)[int(len(found) * 0.95)] * 1000
+    return p95_ms(found)
 
 
 async def send(url: str, key: str) -> None:
@@ -88,7 +87,7 @@ async def main() -> list[Row]:
                 store = made["store"]
                 named = replace(s3, endpoint=f"http://{store.address}").environment()
                 async with embedded(home / "data", named) as machine:
-                    await machine.supervisor.stop_children(set(machine.supervisor.pids) - KEPT)
+                    await keep_only(machine, "postgres", "kafka", "ingest", "sandbox")
                     headers = {"Authorization": f"Bearer {machine.app_key}"}
                     async with httpx.AsyncClient(
                         base_url=machine.url, headers=headers, timeout=60, trust_env=False

@@ -7,7 +7,8 @@ from importlib.resources import files
 
 import pytest
 
-SERVICES = ("ingest", "image_validator", "packager", "trainer", "publisher", "notifier")
+from lifemask.cli.plan import SERVICES
+
 TOLD = """
 import gc
 import lifemask.packager.__main__ as packager
