@@ -116,7 +116,6 @@ class World:
 
     async def forget(self, photo: Photo) -> None:
         self.clean.pop(photo.photo_id, None)
-        self.verdicts.pop(photo.photo_id, None)
 
     async def keep_verdict(self, photo: Photo) -> None:
         self.verdicts[photo.photo_id] = document_of(photo, self.policy)

@@ -129,7 +129,7 @@ async def test_from_uploads_to_a_sealed_judgement(imaging: PillowImaging) -> Non
 async def test_the_verdict_names_what_was_measured_against_what(imaging: PillowImaging) -> None:
     run = Uploaded(imaging)
     events = await run.upload()
-    await run.take(events[12])
+    await run.take(await run.submit())
     document = json.loads(await run.objects.get(keys.verdict(*run.ids, events[12].photo_id), limit=1 << 16))
     assert (document["usable"], document["verdicts"]) == (False, ["blurry"])
     assert document["measured"]["sharpness"] < document["thresholds"]["min_sharpness"] == 12.0

@@ -55,7 +55,7 @@ MAY: Final[dict[str, dict[str, str]]] = {
         "request": "r",
         "original": "r",
         "clean": "wd",
-        "verdict": "wd",
+        "verdict": "w",
         "owner": "r",
         "quarantined": "w",
     },

@@ -45,7 +45,7 @@ from lifemask.image_validator.ports import Custody, Gallery, Imaging, Photos
 _LOG: Final = structlog.get_logger(__name__)
 
 AT_ONCE = 4
-"""Photos under way while making good what is missing; the imaging threads bound what is decoded at a time."""
+"""Photos of a sealed set under way; the imaging threads bound what is decoded at a time."""
 
 
 async def judge_photo(
@@ -64,7 +64,7 @@ async def judge_photo(
     )
     if photo.clean and seen.clean:
         await gallery.keep_clean(photo, seen.clean)
-    news = await _tell(compare([*album.present, photo], policy), album, gallery)
+    news = _tell(compare([*album.present, photo], policy), album)
     return news if bound else [*news, Keep(Damaged(event.user_id, event.run_id, event.photo_id))]
 
 
@@ -76,7 +76,7 @@ async def remove_photo(event: PhotoRemoved, *, gallery: Gallery, photos: Photos,
     removed = replace(known, removed=True, similar_to=None)
     await gallery.forget(removed)
     others = [photo for photo in album.present if photo.photo_id != event.photo_id]
-    return [Keep(removed), *await _tell(compare(others, policy), album, gallery)]
+    return [Keep(removed), *_tell(compare(others, policy), album)]
 
 
 async def decide_on_set(
@@ -110,7 +110,8 @@ async def decide_on_set(
         return [_failed(event, made_good)]
     known = {**album.photos, **made_good}
     judged = compare([known[one.photo_id] for one in sealed], policy)
-    news = await _tell(judged, Album(known), gallery)
+    news = _tell(judged, Album(known))
+    await _set_down(judged, gallery)
     if len(usable_of(judged)) < quota.least:
         return [*news, _rejected(event, judged, quota)]
     if fresh := changed(judged, known):
@@ -197,13 +198,18 @@ def _differs(sealed: SealedPhoto, found: str | None) -> Failure:
     return Failure.of(FailureCode.CUSTODY_BROKEN, link=link)
 
 
-async def _tell(photos: Sequence[Photo], album: Album, gallery: Gallery) -> list[Outcome]:
-    """What is new about the photos: to the store, to the rows, to the world."""
-    news: list[Outcome] = []
-    for photo in changed(photos, album.photos):
-        await gallery.keep_verdict(photo)
-        news += [Keep(replace(photo, told=True)), _judged(photo)]
-    return news
+def _tell(photos: Sequence[Photo], album: Album) -> list[Outcome]:
+    """What is new about the photos: to the rows, to the world."""
+    fresh = changed(photos, album.photos)
+    return [news for photo in fresh for news in (Keep(replace(photo, told=True)), _judged(photo))]
+
+
+async def _set_down(judged: Sequence[Photo], gallery: Gallery) -> None:
+    """The verdicts on a sealed set go to the store, a few at a time. Those on a draft do not: they change with every
+    photo, and a worker that lost its lane would put an old one in place of a new one, or of none.
+    """
+    for start in range(0, len(judged), AT_ONCE):
+        await asyncio.gather(*(gallery.keep_verdict(photo) for photo in judged[start : start + AT_ONCE]))
 
 
 def _judged(photo: Photo) -> PhotoJudged:

@@ -10,7 +10,8 @@ from lifemask.objects.keys import QUARANTINE, every_run
 
 STORE: Final = (
     *Grant.of("GetObject", every_run("original/*"), every_run("request.json"), every_run("custody/*")),
-    *Grant.of("PutObject DeleteObject AbortMultipartUpload", every_run("clean/*"), every_run("verdicts/*")),
+    *Grant.of("PutObject DeleteObject AbortMultipartUpload", every_run("clean/*")),
+    *Grant.of("PutObject AbortMultipartUpload", every_run("verdicts/*")),
     *Grant.of(
         "PutObject", every_run("custody/2-validation-*"), every_run("custody/refusal-validate-*"), f"{QUARANTINE}*"
     ),

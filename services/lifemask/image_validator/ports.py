@@ -47,7 +47,7 @@ class Gallery(Protocol):
         """Stores the clean photo; the same again is fine."""
 
     async def forget(self, photo: Photo) -> None:
-        """Removes the clean photo and what was measured; either may not be there."""
+        """Removes the clean photo; it may not be there."""
 
     async def keep_verdict(self, photo: Photo) -> None:
         """Stores measurements, thresholds and verdicts as JSON, in place of an earlier one."""

@@ -32,8 +32,7 @@ class StoredGallery:
         await self._objects.put(keys.clean(photo.user_id, photo.run_id, photo.photo_id), jpeg)
 
     async def forget(self, photo: Photo) -> None:
-        for key in (keys.clean, keys.verdict):
-            await self._objects.delete(key(photo.user_id, photo.run_id, photo.photo_id))
+        await self._objects.delete(keys.clean(photo.user_id, photo.run_id, photo.photo_id))
 
     async def keep_verdict(self, photo: Photo) -> None:
         key = keys.verdict(photo.user_id, photo.run_id, photo.photo_id)
