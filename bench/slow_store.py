@@ -3,10 +3,11 @@
     python -m bench.slow_store
 
 Ingest as a process, with the embedded Kafka and PostgreSQL, and versitygw behind a proxy. Twenty users ask for their
-runs, forty times a second together; then again while a hundred others, from a process of their own, send photos of
-20 kB and the proxy lets half a second pass before each piece that the store says or is told. More uploads are begun
-than ingest has places for, so that it must refuse some (429 with Retry-After). Goal: p95 of those who ask at most twice
-that of quiet. The senders' client takes CPU of the same machine. Needs Go.
+runs, forty times a second together; then again while a hundred others, from a process of their own, send a photo of
+20 kB every five seconds each, first to a quick store and then to one behind a proxy that lets half a second pass before
+each piece that the store says or is told. More uploads are under way then than ingest has places for, so that it must
+refuse some (429 with Retry-After). Goal: p95 of those who ask at most twice that of quiet. The senders' client takes
+CPU of the same machine. Needs Go.
 """
 
 import asyncio
@@ -35,6 +36,8 @@ ASKERS: Final = 20
 PER_SECOND: Final = 40
 SECONDS: Final = 15
 SENDERS: Final = 100
+PAUSE: Final = 5.0
+"""Seconds from one photo of a sender to the next, if the first was answered by then."""
 SIZE: Final = 20_000
 LATENCY: Final = 0.5
 """Seconds before each piece, each way."""
@@ -58,23 +61,25 @@ async def p95(http: httpx.AsyncClient, answers: Answers) -> float:
     return p95_ms(found)
 
 
-async def send(url: str, key: str) -> None:
-    """A hundred users send one photo after the other until this process is ended; tells each status on a line."""
+async def send(url: str, key: str, name: str) -> None:
+    """A hundred users send photos until this process is ended; tells each status on a line."""
     limits = httpx.Limits(max_connections=SENDERS)
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=120, trust_env=False, limits=limits) as http:
 
-        async def one(user: str) -> None:
+        async def one(user: str, start: float) -> None:
             runs = f"/v1/users/{user}/runs"
             draft = await http.post(runs, json={"name": "Bench"}, headers={"Idempotency-Key": new_id()})
             photos, number = f"{runs}/{draft.json()['id']}/photos", 0
             while True:
+                await asyncio.sleep(max(0.0, start + number * PAUSE - time.perf_counter()))
                 number += 1
                 answer = await http.post(photos, files=[("photos", ("a.jpg", photo(f"{user} {number}", SIZE)))])
                 print(answer.status_code, flush=True)
                 await asyncio.sleep(float(answer.headers.get("retry-after", 0)))
 
-        await asyncio.gather(*(one(f"sender{number}") for number in range(SENDERS)))
+        start = time.perf_counter()
+        await asyncio.gather(*(one(f"{name}{number}", start + number * PAUSE / SENDERS) for number in range(SENDERS)))
 
 
 async def main() -> list[Row]:
@@ -93,34 +98,34 @@ async def main() -> list[Row]:
                         base_url=machine.url, headers=headers, timeout=60, trust_env=False
                     ) as http:
                         await p95(http, Answers())  # plans and caches are warm
-                        quiet = await p95(http, Answers())
+                        rows = [await beside(machine, http, "quick", None)]
                         store.both(Fault(latency=LATENCY))
-                        return [await beside(machine, http, quiet)]
+                        return [*rows, await beside(machine, http, "slow", GOAL)]
 
 
-async def beside(machine: Machine, http: httpx.AsyncClient, quiet: float) -> Row:
-    """With the senders at work."""
-    asked = Answers()
+async def beside(machine: Machine, http: httpx.AsyncClient, store: str, goal: float | None) -> Row:
+    """First without and then with the senders at work."""
+    quiet, asked = await p95(http, Answers()), Answers()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.slow_store", "send", stdin=PIPE, stdout=PIPE
     )
     assert process.stdin is not None
-    process.stdin.write(json.dumps([machine.url, machine.app_key]).encode())
+    process.stdin.write(json.dumps([machine.url, machine.app_key, store]).encode())
     process.stdin.write_eof()
     try:
-        await asyncio.sleep(5)  # every place is taken
+        await asyncio.sleep(2 * PAUSE)  # everybody has begun, and every place is taken
         measured = await p95(http, asked)
         memory = psutil.Process(machine.supervisor.pids["ingest"]).memory_info().rss
     finally:
         process.kill()
     sent = Counter((await process.communicate())[0].decode().split())
     return Row(
-        what="p95 of those who need no store, beside uploads to a slow one",
+        what=f"p95 of those who need no store, beside uploads to a {store} one",
         measured=round(measured, 1),
         unit="ms",
         floor=round(quiet, 1),
         against="p95 when quiet",
-        most=GOAL,
+        most=goal,
         facts={"asked": dict(asked), "sent": dict(sent), "ingest_mb": round(memory / 1e6)},
     )
 

@@ -18,6 +18,10 @@ select format('%I.%I', schemaname, tablename) from pg_tables
 where schemaname = $1 and tablename <> 'migration' order by 1
 """
 
+_END_OTHERS = """
+select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+"""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -53,7 +57,6 @@ class Databases:
 
     async def give_back(self, kind: Kind, name: str) -> None:
         """Empties the database for the next test."""
-        await self._as_admin(f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")
         if await self._empty(kind, name):
             self.free[kind].append(name)
         else:
@@ -62,6 +65,7 @@ class Databases:
     async def _empty(self, kind: Kind, name: str) -> bool:
         connection = await asyncpg.connect(self.dsn(name))
         try:
+            await connection.execute(_END_OTHERS)
             tables = [row[0] for row in await connection.fetch(_TABLES, schema_of(kind.service))]
             if tables != self.templates[kind][1]:
                 return False

@@ -1,4 +1,4 @@
-"""A service's process loads its modules without the collector, and works with it."""
+"""A service's process loads its modules without the collector and without rich, and works with the collector."""
 
 import ast
 import subprocess
@@ -11,9 +11,11 @@ from lifemask.cli.plan import SERVICES
 
 TOLD = """
 import gc
+import sys
 import lifemask.packager.__main__ as packager
 
 assert not gc.isenabled()
+assert not [name for name, module in sys.modules.items() if name.startswith("rich") and module]
 try:
     packager.run("packager", packager.packager, packager.PackagerSettings)
 except SystemExit as end:

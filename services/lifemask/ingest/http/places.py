@@ -4,8 +4,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from itertools import cycle
+from typing import Final
 
 from lifemask.ingest.http.problems import Problem
+
+_COME_AGAIN: Final = (2, 3, 4, 5)
+"""Seconds after which those who are refused are told to come again, in turn: not all of them at one moment."""
 
 
 class Places:
@@ -15,6 +20,7 @@ class Places:
         self._free = limit
         self._each = each
         self._taken: Counter[str] = Counter()
+        self._again = cycle(_COME_AGAIN)
 
     def take(self, owner: str) -> None:
         """Takes a place, to be given back with `leave`. Answers 429 when there is none."""
@@ -24,7 +30,7 @@ class Places:
                 "too_many_requests",
                 "More requests of this kind are under way than we serve at once.",
                 "Send the request again in a few seconds.",
-                headers={"Retry-After": "2"},
+                headers={"Retry-After": str(next(self._again))},
             )
         self._free -= 1
         self._taken[owner] += 1
