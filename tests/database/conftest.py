@@ -1,8 +1,9 @@
 """One database with every service in it, as `lifemask migrate` makes it, and a row in every domain table."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
@@ -25,7 +26,7 @@ class House:
 
     admin: Connection
     dsn: str
-    tables: dict[str, list[Table]] = field(default_factory=dict)
+    tables: dict[str, list[Table]]
 
     async def rows(self, table: Table) -> list[asyncpg.Record]:
         """What is in a table, whoever's it is."""
@@ -36,23 +37,30 @@ As = Callable[[str], Awaitable[Connection]]
 
 
 @pytest.fixture(scope="module")
-def house_dsn(postgres: str) -> str:
-    return postgres.replace("/postgres?", f"/refusing_{uuid4().hex[:8]}?")
+def made(postgres: str) -> tuple[str, dict[str, list[Table]]]:
+    """The DSN of the database, and its tables: made and read once."""
+    name = f"refusing_{uuid4().hex[:8]}"
+    dsn = postgres.replace("/postgres?", f"/{name}?")
+
+    async def make() -> dict[str, list[Table]]:
+        server = await asyncpg.connect(postgres)
+        await server.execute(f"create database {name}")
+        await server.close()
+        await migrate(dsn, SERVICES)
+        admin = await asyncpg.connect(dsn)
+        found = {service: await domain_tables(admin, schema_of(service), VICTIM) for service in SERVICES}
+        await admin.close()
+        return found
+
+    return dsn, asyncio.run(make())
 
 
 @pytest.fixture
-async def house(postgres: str, house_dsn: str) -> AsyncIterator[House]:
-    """Made once; each test finds the victim's row alone in every domain table."""
-    server = await asyncpg.connect(postgres)
-    name = house_dsn.partition("?")[0].rpartition("/")[2]
-    if not await server.fetchval("select 1 from pg_database where datname = $1", name):
-        await server.execute(f"create database {name}")
-        await migrate(house_dsn, SERVICES)
-    await server.close()
-    admin = await asyncpg.connect(house_dsn)
-    house = House(admin, house_dsn)
-    for service in SERVICES:
-        house.tables[service] = await domain_tables(admin, schema_of(service), VICTIM)
+async def house(made: tuple[str, dict[str, list[Table]]]) -> AsyncIterator[House]:
+    """Each test finds the victim's row alone in every domain table."""
+    dsn, tables = made
+    admin = await asyncpg.connect(dsn)
+    house = House(admin, dsn, tables)
     await admin.execute("set session_replication_role = replica")  # no foreign key minds the order
     for table in (table for tables in house.tables.values() for table in tables):
         await admin.execute(f"delete from {table.name}")
