@@ -42,13 +42,13 @@ class Outcome:
 @dataclass
 class Player:
     """`pumps`: how many scenarios are played at once. `patience`: seconds for one point to strike at its first hit, and
-    as many for each further one: the longest scenario takes a minute while every service is ended again and again.
+    as many for each further one: the longest scenario takes two minutes while every service is ended again and again.
     """
 
     house: House
     crowd: Crowd
     pumps: int = 3
-    patience: float = 120.0
+    patience: float = 240.0
     _wanted: Counter[str] = field(default_factory=Counter)
     _playing: Counter[str] = field(default_factory=Counter)
     _over: asyncio.Event = field(default_factory=asyncio.Event)

@@ -62,7 +62,9 @@ STORE: Final[Mapping[str, str]] = dict.fromkeys(
     (f"store.{name}" for name in ("put", "writing", "get", "read", "head", "delete", "list")), RUN
 )
 """By its work, or by the probe with which each service tries its rights after a start."""
-_NO_EVENTS_ONLY: Final = Unplayed("its outcomes are never events only: each takes a transaction of its own")
+_NO_EVENTS_ONLY: Final = Unplayed(
+    "its outcomes are never events only, each takes a transaction of its own; a message without any may come again"
+)
 
 OWN: Final[Mapping[str, Mapping[str, str]]] = {
     "ingest": {
@@ -114,9 +116,11 @@ OWN: Final[Mapping[str, Mapping[str, str]]] = {
         **dict.fromkeys(("write_row", "copy_weights", "put_metadata", "StoredModels.read_back"), RUN),
         **dict.fromkeys(("seal_revocation", "HuggingFaceHub.remove", "StoredModels.remove"), REVOKE),
         **dict.fromkeys(("bus.Working.check", "bus.Working._commit"), RUN),
+        "bus.Finisher._store": _NO_EVENTS_ONLY,
     },
     "notifier": {
-        **dict.fromkeys(("address", "called", "find", "is_over", "write_row", "send", "call"), RUN),
+        **dict.fromkeys(("address", "called", "find", "write_row", "send", "call"), RUN),
+        "is_over": Unplayed("a read before a delay is told; it changes nothing, and the reminder asks again"),
         **dict.fromkeys(
             ("waiting", "stopped", "mailed_at"), Unplayed("of the report to the operator, which needs a broken custody")
         ),

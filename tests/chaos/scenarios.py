@@ -17,8 +17,8 @@ from tests.system.app import OVER, Person, View
 from tests.system.commands import command
 from tests.system.photos import good
 
-PATIENCE: Final = 60.0
-"""Seconds for one run; it goes on by itself afterwards."""
+PATIENCE: Final = 120.0
+"""Seconds for one run while every service is ended again and again; it goes on by itself afterwards."""
 
 
 @dataclass
