@@ -10,8 +10,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
+import botocore.loaders
+import botocore.session
 import httpx
 import pytest
+import structlog
 from httpx._transports import default as transports
 from hypothesis import settings
 from tests.databases import Databases, Kind
@@ -31,6 +34,15 @@ gc.disable()  # what is loaded and collected stays: walking it again and again t
 
 # One for all clients of a test process: reading the certificates of all authorities takes 18 ms, for each client anew.
 setattr(transports, "create_ssl_context", functools.cache(httpx.create_ssl_context))  # noqa: B010  mypy lets nobody assign
+# Likewise what boto reads about S3 for each session anew, 0.1 s.
+setattr(botocore.session, "create_loader", functools.cache(botocore.loaders.create_loader))  # noqa: B010
+# Exceptions as Python prints them: structlog's own way of drawing them takes 0.1 s each where rich is installed.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 settings.register_profile("suite", max_examples=30, deadline=None)
 settings.load_profile("suite")

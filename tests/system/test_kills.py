@@ -32,65 +32,40 @@ def paid(history: History, run: str) -> int:
     return len([training for training in history.billed if training.path in paths])
 
 
-async def test_each_service_may_be_killed_while_a_training_runs(victim: Stack, apps: Apps) -> None:
+async def test_after_a_kill_of_everything_all_goes_on_and_nothing_is_paid_twice(victim: Stack, apps: Apps) -> None:
+    """One run is in training and one before it; the hub deletes a model that is being revoked: asked for, the model
+    blocked, nothing told.
+    """
     async with within(victim, apps) as (http, outside):
-        people = {service: a_person(http) for service in SERVICES}
-        await outside.fault("training", "timing", queue_seconds=0, seconds=4, times=len(SERVICES))
-        accepted = await asyncio.gather(*(person.accepted(good(12)) for person in people.values()))
-        runs = dict(zip(SERVICES, accepted, strict=True))
-        before = {service: victim.pid_of(service) for service in SERVICES}
-        for service, run in runs.items():
-            await people[service].training(run) if service != "image_validator" else None
-        for service in SERVICES:
-            victim.kill(service)
-        views = await asyncio.gather(*(people[service].ended(run, 40) for service, run in runs.items()))
-        ends = {service: (view["status"], view["summary"]) for service, view in zip(runs, views, strict=True)}
-        assert ends == dict.fromkeys(SERVICES, ("ready", "The model is ready."))
-        history = await assert_sound(victim, outside)
-        assert {run: paid(history, run) for run in accepted} == dict.fromkeys(accepted, 1)
-        for service in SERVICES:
-            assert victim.pid_of(service) not in {0, before[service]}
-
-
-async def test_after_a_kill_of_everything_the_runs_go_on_and_nothing_is_paid_twice(victim: Stack, apps: Apps) -> None:
-    async with within(victim, apps) as (http, outside):
-        trained, waiting = a_person(http), a_person(http)
-        await outside.fault("training", "timing", queue_seconds=0, seconds=3)
+        trained, waiting, revoked = (a_person(http) for _ in range(3))
+        third = await revoked.accepted(good(12))
+        model = (await revoked.ended(third, 40))["model"]["id"]
+        await outside.fault("delete_repo", "delay", seconds=20)
+        await outside.fault("training", "timing", queue_seconds=0, seconds=8)
         first = await trained.accepted(good(12))
         await trained.training(first)
-        second = await waiting.accepted(good(12, seed=2))
-        await asyncio.to_thread(victim.kill_all)
-    async with within(victim, apps) as (http, outside):
-        for person, run in ((trained, first), (waiting, second)):
-            again = type(person)(http, person.app, person.name)
-            assert (await again.ended(run, 40))["status"] == "ready"
-        history = await assert_sound(victim, outside)
-        assert (paid(history, first), paid(history, second)) == (1, 1)
-        assert len(await outside.mails(trained.email)) == 1
-
-
-async def test_a_revocation_goes_on_after_a_kill_of_everything(victim: Stack, apps: Apps) -> None:
-    """Killed while the hub deletes: asked for, the model blocked, nothing told."""
-    async with within(victim, apps) as (http, outside):
-        person = a_person(http)
-        run = await person.accepted(good(12))
-        model = (await person.ended(run, 40))["model"]["id"]
-        await outside.fault("delete_repo", "delay", seconds=20)
         assert (await revoke(victim, model, "--yes", "--wait", "0"))[0] == 3
 
         async def deleting() -> bool:
             return await outside.faults_left() == []
 
         await eventually(deleting)
-        assert (await http.get(person.path())).json()["model_status"] == "ready"
+        assert (await http.get(revoked.path())).json()["model_status"] == "ready"
+        second = await waiting.accepted(good(12, seed=2))
+        assert (await trained.training(first))["status"] == "training"
         await asyncio.to_thread(victim.kill_all)
     async with within(victim, apps) as (http, outside):
+        for person, run in ((trained, first), (waiting, second)):
+            again = type(person)(http, person.app, person.name)
+            assert (await again.ended(run, 40))["status"] == "ready"
         code, lines = await revoke(victim, model, reason="Somebody else's words.")
         assert (code, lines[-1]["reason"]) == (0, REASON)
         history = await assert_sound(victim, outside)
-        told = [fact for fact in history.facts if (fact.kind, fact.run) == ("model.revoked", run)]
+        assert [paid(history, run) for run in (first, second, third)] == [1, 1, 1]
+        told = [fact for fact in history.facts if (fact.kind, fact.run) == ("model.revoked", third)]
         assert len({fact.id for fact in told}) == 1
-        assert [mail["subject"] for mail in await outside.mails(person.email)][1:] == ["“Portrait” was withdrawn"]
+        assert len(await outside.mails(trained.email)) == 1
+        assert [mail["subject"] for mail in await outside.mails(revoked.email)][1:] == ["“Portrait” was withdrawn"]
 
 
 async def test_nothing_runs_on_after_a_kill_of_the_supervisor(victim: Stack, apps: Apps) -> None:
