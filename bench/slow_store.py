@@ -113,7 +113,7 @@ async def beside(machine: Machine, http: httpx.AsyncClient, store: str, goal: fl
     process.stdin.write(json.dumps([machine.url, machine.app_key, store]).encode())
     process.stdin.write_eof()
     try:
-        await asyncio.sleep(2 * PAUSE)  # everybody has begun, and every place is taken
+        await asyncio.sleep(4 * PAUSE)  # everybody has begun, every place is taken, and the first ones are done
         measured = await p95(http, asked)
         memory = psutil.Process(machine.supervisor.pids["ingest"]).memory_info().rss
     finally:

@@ -18,9 +18,10 @@ from tests.one_machine.waiting import is_running
 from tests.system.app import Person
 from tests.system.conftest import Apps, a_client, a_person
 from tests.system.outside import Outside
-from tests.system.stack import SERVICES, Stack
+from tests.system.stack import Stack
 from tests.system.waiting import eventually
 
+from lifemask.cli.plan import SERVICES
 from lifemask.contracts import Record
 from lifemask.contracts.keyring import Keyring, key_for
 from lifemask.contracts.signing import Signer

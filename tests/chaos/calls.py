@@ -17,7 +17,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
 
-SERVICES: Final = ("ingest", "image_validator", "packager", "trainer", "publisher", "notifier")
+from lifemask.bus.roles import SERVICES as NAMES
+from lifemask.bus.roles import schema_of
+
+SERVICES: Final = tuple(map(schema_of, NAMES))
 STORE: Final = ("put", "writing", "get", "read", "head", "delete", "list")
 """What a service may ask of its store; the same names for every store."""
 LIBRARY: Final = ("bus.produce", "bus.mark", "bus.poll", "bus.ack")

@@ -10,11 +10,13 @@ from typing import Final
 
 import psutil  # type: ignore[import-untyped]  # brings no types
 from tests.chaos.crashing import HOLD
-from tests.chaos.house import APP, SERVICES, House
+from tests.chaos.house import APP, House
 from tests.chaos.load import Crowd, Sturdy
 from tests.chaos.scenarios import Scene, run_well
 from tests.system.app import Person
 from tests.system.waiting import eventually
+
+from lifemask.cli.plan import SERVICES
 
 Story = Callable[[Scene], Awaitable[None]]
 

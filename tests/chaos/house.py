@@ -29,7 +29,7 @@ from tests.system.listener import Listener, listening
 from tests.system.outside import Outside
 from tests.system.photos import SECRET_DEVICE, SECRET_PLACE
 from tests.system.reading import Reading, read_history
-from tests.system.stack import SERVICES, Stack
+from tests.system.stack import Stack
 
 from lifemask.runtime.watch import WATCH_FD_VARIABLE
 from lifemask.testkit.keys import signing_keys
@@ -222,6 +222,3 @@ def _app(name: str, key: str, listener: Listener) -> dict[str, object]:
         "webhook_secret": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
         "signing_keys": signing_keys(name),
     }
-
-
-__all__ = ["SERVICES", "House", "NotSound", "a_house"]

@@ -9,8 +9,10 @@ from random import Random
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 from typing import Final
 
-from tests.chaos.house import LEASE, SERVICES, House
+from tests.chaos.house import LEASE, House
 from tests.chaos.load import Crowd
+
+from lifemask.cli.plan import SERVICES
 
 CLOCKS: Final = (-600.0, 600.0)
 """Seconds: how wrong a service's clock may be."""

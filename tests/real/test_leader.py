@@ -13,9 +13,9 @@ from tests.chaos.faults.house import House, house
 from tests.chaos.faults.people import ended, street
 from tests.real.world import until
 from tests.system.reading import read_log
-from tests.system.stack import SERVICES
 from tools.kafka import Kafka
 
+from lifemask.cli.plan import SERVICES
 from lifemask.contracts import Topic
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]

@@ -28,7 +28,7 @@ from tests.system.history import (
     kind_of,
 )
 from tests.system.outside import Outside
-from tests.system.stack import SERVICES, Stack
+from tests.system.stack import Stack
 from tests.system.waiting import eventually
 
 from lifemask.audit.collecting import Outside as Audited
@@ -37,6 +37,7 @@ from lifemask.audit.hub import open_hub
 from lifemask.audit.judging import judge
 from lifemask.audit.problems import NoSuchModel
 from lifemask.cli.installation import Installation
+from lifemask.cli.plan import SERVICES
 from lifemask.contracts import Topic, read_envelope
 from lifemask.custody import Reader
 from lifemask.custody.broken import CustodyBroken

@@ -20,8 +20,6 @@ UP: Final = (sys.executable, "-m", "lifemask.cli.main", "up", "--json")
 WATCHED, _HELD = os.pipe()
 """Held open by the process of the tests: no system outlives it, however it ends."""
 
-SERVICES: Final = ("ingest", "image_validator", "packager", "trainer", "publisher", "notifier")
-
 QUICK: Final = {
     "LIFEMASK_SANDBOX_QUEUE_SECONDS": "0.05",
     "LIFEMASK_SANDBOX_TRAINING_SECONDS": "0.5",

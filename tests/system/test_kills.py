@@ -11,8 +11,10 @@ from tests.system.conftest import Apps, a_client, a_person, assert_sound
 from tests.system.history import History
 from tests.system.outside import Outside
 from tests.system.photos import good
-from tests.system.stack import SERVICES, Stack
+from tests.system.stack import Stack
 from tests.system.waiting import eventually
+
+from lifemask.cli.plan import SERVICES
 
 
 @asynccontextmanager

@@ -7,8 +7,10 @@ from tests.system.listener import Listener
 from tests.system.outside import Outside
 from tests.system.photos import SECRET_DEVICE, SECRET_PLACE, good
 from tests.system.reading import Sound
-from tests.system.stack import SERVICES, Stack
+from tests.system.stack import Stack
 from tests.system.waiting import eventually
+
+from lifemask.cli.plan import SERVICES
 
 Places = dict[str, bytes]
 

@@ -7,10 +7,10 @@ from importlib import import_module
 from tests.attacks.attack import Attack, Scene, attack
 from tests.attacks.house import OPERATOR
 from tests.system.photos import good
-from tests.system.stack import SERVICES
 from tests.system.waiting import eventually
 
 from lifemask.bus.inbound import identity
+from lifemask.cli.plan import SERVICES
 from lifemask.contracts import EVENTS, Event, PhotosUploaded, Record, new_id, pack, split_version
 from lifemask.contracts.signing import Signer, sign
 from lifemask.keys.holders import HOLDERS

@@ -5,7 +5,8 @@ from typing import Any
 import asyncpg
 from tests.chaos.faults.house import House
 from tests.system.commands import command
-from tests.system.stack import SERVICES
+
+from lifemask.cli.plan import SERVICES
 
 
 async def operator_says(home: House, act: str, letter: str) -> tuple[int, list[dict[str, Any]]]:

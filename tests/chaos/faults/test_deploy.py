@@ -15,8 +15,8 @@ import pytest
 from tests.chaos.faults.house import House
 from tests.chaos.faults.people import paid_for, street, when
 from tests.one_machine.waiting import is_running
-from tests.system.stack import SERVICES
 
+from lifemask.cli.plan import SERVICES
 from lifemask.cli.ports import choose_ports
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(150)]

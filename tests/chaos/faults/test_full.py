@@ -18,8 +18,9 @@ from tests.chaos.faults.people import Street, street, when
 from tests.system.app import View
 from tests.system.conftest import a_person
 from tests.system.photos import good
-from tests.system.stack import SERVICES
 from tests.system.waiting import eventually
+
+from lifemask.cli.plan import SERVICES
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(150)]
 

@@ -10,8 +10,9 @@ import asyncpg
 import pytest
 from tests.chaos.faults.house import House
 from tests.chaos.faults.people import paid_for, street, when
-from tests.system.stack import SERVICES
 from tools.proxy import Fault, holds
+
+from lifemask.cli.plan import SERVICES
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(150)]
 

@@ -9,8 +9,9 @@ from tests.chaos.faults.bus import Sent, send
 from tests.chaos.faults.house import House
 from tests.chaos.faults.people import street
 from tests.system.reading import read_log
-from tests.system.stack import SERVICES
 from tests.system.waiting import eventually
+
+from lifemask.cli.plan import SERVICES
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(150)]
 

@@ -8,9 +8,9 @@ from tests.chaos.faults.letters import letters
 from tests.chaos.faults.people import ended, street
 from tests.system.conftest import a_person
 from tests.system.photos import good
-from tests.system.stack import SERVICES
 from tests.system.waiting import eventually
 
+from lifemask.cli.plan import SERVICES
 from lifemask.contracts import PhotosValidated, new_id
 from lifemask.testkit.events import an_event
 
