@@ -53,11 +53,19 @@ class Summary:
     def text(self) -> str:
         """As Markdown."""
         faults, ends = Counter[str](), Counter[str]()
+        outcomes: dict[str, Counter[str]] = {}
         for wave in self.waves:
             faults.update(wave.faults)
             ends.update(wave.over)
+            for fault, met in wave.outcomes.items():
+                outcomes.setdefault(fault, Counter()).update(met)
         parts = "Kafka (three nodes) and versitygw" if self.real else "the embedded parts"
-        rows = "\n".join(f"| {name} | {count} |" for name, count in sorted(faults.items()))
+        kinds = [kind for kind in _NAMES if ends[kind]]
+        table = [["fault", "times", *(_NAMES[kind] for kind in kinds)], ["---"] * (2 + len(kinds))]
+        for name, count in sorted(faults.items()):
+            met = outcomes.get(name, Counter())
+            table.append([name, str(count), *(str(met[kind]) for kind in kinds)])
+        rows = "\n".join(f"| {' | '.join(cells)} |" for cells in table)
         over = ", ".join(f"{count} {_NAMES[kind]}" for kind, count in sorted(ends.items()))
         quiet = max((wave.quiet for wave in self.waves), default=0)
         points = (
@@ -68,7 +76,8 @@ class Summary:
         return (
             f"On {parts}, seed {self.seed}: **{self.kills} kills in {len(self.waves)} waves, "
             f"{sum(wave.runs for wave in self.waves)} runs begun, {len(self.violations)} violations.**\n\n"
-            f"| fault | times |\n|---|---|\n{rows}\n\n"
+            f"How the runs ended that were under way when a fault struck, each once for each time:\n\n"
+            f"{rows}\n\n"
             f"Ends of runs: {over}. Longest way to quiet: {quiet:.0f} s.\n\n"
             f"{points}"
         ).rstrip() + "\n"

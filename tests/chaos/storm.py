@@ -3,14 +3,16 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from random import Random
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 from typing import Final
 
 from tests.chaos.house import LEASE, House
 from tests.chaos.load import Crowd
+from tests.system.history import Fact, RunKey
 
 from lifemask.cli.plan import SERVICES
 
@@ -33,6 +35,10 @@ class Wave:
     """Of all runs of its house until then."""
     over: Counter[str] = field(default_factory=Counter)
     """Of those that ended in this wave."""
+    struck: list[tuple[datetime, str]] = field(default_factory=list)
+    """When each fault struck."""
+    outcomes: dict[str, Counter[str]] = field(default_factory=dict)
+    """By fault: how the runs ended that were under way when it struck, each once for each time."""
 
     def __str__(self) -> str:
         faults = ", ".join(f"{count} {name}" for name, count in sorted(self.faults.items()))
@@ -91,10 +97,11 @@ class Storm:
     async def _strike(self) -> None:
         weights = [weight for weight, _, _ in self._faults]
         (_, name, fault), *_ = self._dice.choices(self._faults, weights)
-        kills = self._wave.kills
+        kills, began = self._wave.kills, datetime.now(UTC)
         await fault()
         if self._wave.kills > kills or name in {"frozen past its lease", "asked to stop"}:
             self._wave.faults[name] += 1
+            self._wave.struck.append((began, name))
 
     def _kill(self, service: str) -> None:
         if service not in self._frozen:
@@ -169,6 +176,23 @@ class Storm:
         wave.ends = Counter(kind for kind in told.values() if kind in _ENDS)
         wave.over = wave.ends - self._over
         self._over = wave.ends
+        wave.outcomes = outcomes(wave.struck, history.facts)
+
+
+def outcomes(struck: Sequence[tuple[datetime, str]], facts: Iterable[Fact]) -> dict[str, Counter[str]]:
+    """By fault: how the runs ended that were under way, from their first fact to their last, when it struck."""
+    began: dict[RunKey, datetime] = {}
+    ended: dict[RunKey, tuple[datetime, str]] = {}
+    for fact in facts:
+        if fact.run is not None:
+            began[fact.key] = min(fact.at, began.get(fact.key, fact.at))
+            if fact.kind in _ENDS:
+                ended[fact.key] = fact.at, fact.kind
+    found: dict[str, Counter[str]] = {}
+    for at, name in struck:
+        under_way = (kind for key, (over, kind) in ended.items() if began[key] <= at <= over)
+        found.setdefault(name, Counter()).update(under_way)
+    return found
 
 
 _ENDS: Final = frozenset({"model.ready", "run.rejected", "run.failed", "run.canceled"})
