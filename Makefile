@@ -6,7 +6,7 @@ READY := .venv/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check fmt schemas lock bench kafka s3 test-real test-attacks chaos clean
+.PHONY: help setup demo up test check fmt schemas lock bench kafka s3 test-real test-attacks test-faults chaos clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ test-real: $(READY) ## run the tests that need real Kafka (three nodes) and S3
 
 test-attacks: $(READY) ## play attacks on a whole system, then again with the gate taken away that stops each
 	@$(BIN)/python -m pytest -m attacks -q tests/attacks $(ARGS)
+
+test-faults: $(READY) ## play each fault on a whole system, then stories with each safeguard taken away, which must be caught
+	@$(BIN)/python -m pytest -m chaos -q tests/chaos $(ARGS)
 
 chaos: $(READY) ## kill, freeze and misset everything; KILLS=100 SEED= POINTS=all REAL=1 REPORT=1
 	@$(BIN)/python -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED)) $(if $(POINTS),--points $(POINTS)) \
