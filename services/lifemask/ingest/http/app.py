@@ -1,12 +1,16 @@
 """The API as one ASGI app. Without an office it can only describe itself."""
 
 import asyncio
+import functools
+import json
 import time
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 
 from lifemask.ingest.acts.callbacks import Recent
 from lifemask.ingest.acts.office import Limits, Office
@@ -35,7 +39,7 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
         "problem document (RFC 9457) with a code and the next step.",
         docs_url=None,
         redoc_url=None,
-        openapi_url="/v1/openapi.json",
+        openapi_url=None,
         telemetry=_NO_TELEMETRY,
         generate_unique_id_function=lambda route: f"{route.tags[0]}_{route.name}",
     )
@@ -52,6 +56,7 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
     app.state.archives = asyncio.Semaphore(limits.archives_max)
     for module in (runs, photos, uploads, events, users, objects, callbacks, guidance):
         app.include_router(module.router)
+    app.add_route("/v1/openapi.json", _document)
     handling.install(app)
     app.add_middleware(TimeLimit, seconds=limits.request_timeout.total_seconds())
     app.add_middleware(CallersTrace)
@@ -64,6 +69,17 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", *_OF_TARGETS],
         )
     return app
+
+
+async def _document(request: Request) -> Response:
+    """The OpenAPI document, for anybody; nobody needs it at once."""
+    await request.app.state.delay_of_unknown.wait()
+    return Response(await asyncio.to_thread(_described), media_type="application/json")
+
+
+@functools.cache
+def _described() -> bytes:
+    return json.dumps(describe()).encode()
 
 
 def describe() -> dict[str, Any]:
