@@ -41,7 +41,7 @@ def test_the_same_file_gives_the_same_bytes() -> None:
     ("size", "clean"), [((2520, 3360), (1260, 1680)), ((2600, 1950), (2048, 1536)), ((2048, 1536), (2048, 1536))]
 )
 def test_the_long_side_is_bounded(size: tuple[int, int], clean: tuple[int, int]) -> None:
-    assert cleaned(encoded(portrait(size=size))).size == clean
+    assert cleaned(encoded(person().resize(size))).size == clean
 
 
 def test_decoding_at_half_size_does_not_change_the_judgement() -> None:
