@@ -125,18 +125,28 @@ class Proxy:
 
     async def _close(self) -> None:
         if self._server is not None:
-            self._server.close()
-            self._server = None
+            server, self._server = self._server, None
+            for each in server.sockets:
+                self._loop.remove_reader(each.fileno())
+            await asyncio.sleep(0)  # what was accepted already needs its server once more: else it is never closed
+            server.close()
         for connection in list(self._open):
             self.hits["down"] += 1
             connection.reset()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.hits["connections"] += 1
+        server = self._server
         try:
             far_reader, far_writer = await _dial(self.target)
-        except OSError:
+        except BaseException as problem:
             _reset(writer)
+            if isinstance(problem, OSError):
+                return
+            raise
+        if server is None or server is not self._server:  # the port was closed meanwhile
+            _reset(writer)
+            _reset(far_writer)
             return
         connection = _Connection(self, _Pipe(reader, writer), _Pipe(far_reader, far_writer))
         self._open.add(connection)

@@ -1,5 +1,6 @@
 """Each fault of the proxy strikes as it says, is counted, and is gone when it is lifted."""
 
+import gc
 import socket
 import threading
 import time
@@ -187,3 +188,28 @@ def test_brokers_send_their_clients_to_the_proxies() -> None:
             while len(answer) < 4 + len(frame):
                 answer += connection.recv(65536)
     assert answer == len(frame).to_bytes(4, "big") + expected
+
+
+def test_whoever_comes_while_the_port_is_closed_is_let_go(proxy: Proxy) -> None:
+    """A connection that is accepted in that moment would be left open for ever, which Python tells as it is found."""
+    over = threading.Event()
+
+    def come() -> None:
+        while not over.is_set():
+            with suppress(OSError), dial(proxy) as connection:
+                connection.sendall(b"x")
+
+    people = [threading.Thread(target=come) for _ in range(4)]
+    for each in people:
+        each.start()
+    try:
+        for _ in range(100):
+            proxy.close()
+            proxy.open()
+    finally:
+        over.set()
+        for each in people:
+            each.join()
+    proxy.close()
+    gc.collect()
+    assert proxy._open == set()
