@@ -17,10 +17,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
 
-from lifemask.bus.roles import SERVICES as NAMES
-from lifemask.bus.roles import schema_of
+from lifemask.bus.roles import SCHEMAS
 
-SERVICES: Final = tuple(map(schema_of, NAMES))
+SERVICES: Final = SCHEMAS
 STORE: Final = ("put", "writing", "get", "read", "head", "delete", "list")
 """What a service may ask of its store; the same names for every store."""
 LIBRARY: Final = ("bus.produce", "bus.mark", "bus.poll", "bus.ack")

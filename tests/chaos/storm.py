@@ -25,7 +25,6 @@ class Wave:
     """What happened in one wave."""
 
     number: int
-    faults: Counter[str] = field(default_factory=Counter)
     kills: int = 0
     runs: int = 0
     seconds: float = 0.0
@@ -39,6 +38,11 @@ class Wave:
     """When each fault struck."""
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
     """By fault: how the runs ended that were under way when it struck, each once for each time."""
+
+    @property
+    def faults(self) -> Counter[str]:
+        """How often each struck."""
+        return Counter(name for _, name in self.struck)
 
     def __str__(self) -> str:
         faults = ", ".join(f"{count} {name}" for name, count in sorted(self.faults.items()))
@@ -100,7 +104,6 @@ class Storm:
         kills, began = self._wave.kills, datetime.now(UTC)
         await fault()
         if self._wave.kills > kills or name in {"frozen past its lease", "asked to stop"}:
-            self._wave.faults[name] += 1
             self._wave.struck.append((began, name))
 
     def _kill(self, service: str) -> None:

@@ -33,7 +33,7 @@ def test_a_run_counts_for_each_fault_that_struck_while_it_was_under_way() -> Non
 
 
 def test_the_report_has_a_row_for_each_fault() -> None:
-    wave = Wave(1, Counter(killed=2, frozen=1), kills=3, runs=2, over=Counter({"model.ready": 1, "run.canceled": 1}))
+    wave = Wave(1, kills=3, runs=2, over=Counter({"model.ready": 1, "run.canceled": 1}), struck=STRUCK)
     wave.outcomes = outcomes(STRUCK, FACTS)
     text = Summary(7, real=False, waves=[wave], points=None, seconds=1).text()
     assert "| fault | times | ready | cancelled |\n| --- | --- | --- | --- |\n" in text

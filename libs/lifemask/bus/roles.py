@@ -10,6 +10,10 @@ def schema_of(service: str) -> str:
     return service.replace("-", "_")
 
 
+SCHEMAS: Final = tuple(map(schema_of, SERVICES))
+"""The services' schemas in PostgreSQL; their packages have the same names."""
+
+
 def role_of(service: str) -> str:
     """The PostgreSQL role of a service."""
     return f"lifemask_{schema_of(service)}"

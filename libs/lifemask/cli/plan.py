@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
+from lifemask.bus.roles import SCHEMAS
 from lifemask.cli.chosen import Environment, Parts
 from lifemask.cli.parts import SANDBOX_GROUP, SERVICE_GROUP, embedded_broker, embedded_postgres, http_ready, service
 from lifemask.cli.stops import Missing
@@ -15,7 +16,7 @@ from lifemask.cli.supervisor import Child
 from lifemask.contracts import Topic
 from lifemask.contracts.topics import PROBES
 
-SERVICES: Final = ("ingest", "image_validator", "packager", "trainer", "publisher", "notifier")
+SERVICES: Final = SCHEMAS
 AUDITOR: Final = "auditor"
 SANDBOX_PORTS: Final = ("replicate", "hub", "files", "smtp")
 PORTS: Final = (*SERVICES, *SANDBOX_PORTS)

@@ -1,7 +1,7 @@
 """Each photo is judged when it arrives; an accepted run is decided on its sealed set alone."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -64,7 +64,7 @@ async def judge_photo(
     )
     if photo.clean and seen.clean:
         await gallery.keep_clean(photo, seen.clean)
-    news = _tell(compare([*album.present, photo], policy), album)
+    news = _told(changed(compare([*album.present, photo], policy), album.photos))
     return news if bound else [*news, Keep(Damaged(event.user_id, event.run_id, event.photo_id))]
 
 
@@ -76,7 +76,7 @@ async def remove_photo(event: PhotoRemoved, *, gallery: Gallery, photos: Photos,
     removed = replace(known, removed=True, similar_to=None)
     await gallery.forget(removed)
     others = [photo for photo in album.present if photo.photo_id != event.photo_id]
-    return [Keep(removed), *_tell(compare(others, policy), album)]
+    return [Keep(removed), *_told(changed(compare(others, policy), album.photos))]
 
 
 async def decide_on_set(
@@ -110,11 +110,12 @@ async def decide_on_set(
         return [_failed(event, made_good)]
     known = {**album.photos, **made_good}
     judged = compare([known[one.photo_id] for one in sealed], policy)
-    news = _tell(judged, Album(known))
+    fresh = changed(judged, known)
+    news = _told(fresh)
     await _set_down(judged, gallery)
     if len(usable_of(judged)) < quota.least:
         return [*news, _rejected(event, judged, quota)]
-    if fresh := changed(judged, known):
+    if fresh:
         await turn.commit(*(Keep(photo) for photo in fresh))
     statement = await chain.seal(event, sealed, judged, terms=terms, at=turn.got_at)
     if isinstance(statement, Failure):
@@ -136,8 +137,7 @@ def close_run(ended: RunEnded) -> Sequence[Keep]:
 async def _repeat(event: RunAccepted, sealed: Sealed, photos: Photos) -> list[Outcome]:
     """What an earlier try sealed stays, whatever the thresholds are now; it stored its judgements before it sealed."""
     album = await photos.of_run(event.user_id, event.run_id)
-    untold = [photo for photo in album.present if not photo.told]
-    news = [news for photo in untold for news in (Keep(replace(photo, told=True)), _judged(photo))]
+    news = _told(photo for photo in album.present if not photo.told)
     return [*news, Keep(Decided(event.user_id, event.run_id)), _validated(event, sealed)]
 
 
@@ -198,10 +198,9 @@ def _differs(sealed: SealedPhoto, found: str | None) -> Failure:
     return Failure.of(FailureCode.CUSTODY_BROKEN, link=link)
 
 
-def _tell(photos: Sequence[Photo], album: Album) -> list[Outcome]:
-    """What is new about the photos: to the rows, to the world."""
-    fresh = changed(photos, album.photos)
-    return [news for photo in fresh for news in (Keep(replace(photo, told=True)), _judged(photo))]
+def _told(photos: Iterable[Photo]) -> list[Outcome]:
+    """What is new about these photos: to the rows, to the world."""
+    return [news for photo in photos for news in (Keep(replace(photo, told=True)), _judged(photo))]
 
 
 async def _set_down(judged: Sequence[Photo], gallery: Gallery) -> None:
