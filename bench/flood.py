@@ -28,7 +28,7 @@ from typing import Any, Final
 import httpx
 from bench.machine import embedded, keep_only
 from bench.play import photo
-from bench.row import Row, measure, p95_ms
+from bench.row import Row, beside_quiet, measure, p95_ms
 from standardwebhooks.webhooks import Webhook
 
 from lifemask.cli.machine import Machine
@@ -183,20 +183,13 @@ async def beside(others: Others, what: str, times: int, requests: list[Request])
     flooding = asyncio.create_task(_flooding(times, requests, over))
     measured = await others.p95(over)
     flooder, seconds = await flooding, time.perf_counter() - began
-    return Row(
-        what=f"others' p95 beside {what}",
-        measured=round(measured, 1),
-        unit="ms",
-        floor=round(quiet, 1),
-        against="p95 when quiet",
-        most=GOAL,
-        facts={
-            "others": dict(others.answers),
-            "photos_refused": others.refused,
-            "flooder": flooder,
-            "flood_seconds": round(seconds, 1),
-        },
-    )
+    facts = {
+        "others": dict(others.answers),
+        "photos_refused": others.refused,
+        "flooder": flooder,
+        "flood_seconds": round(seconds, 1),
+    }
+    return beside_quiet(f"others' p95 beside {what}", measured, quiet, GOAL, facts)
 
 
 async def _flooding(times: int, requests: list[Request], over: asyncio.Event) -> dict[str, int]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bench.events import a_bus
-from bench.row import Row, measure, p95_ms
+from bench.row import Row, beside_quiet, measure, p95_ms
 
 from lifemask.bus.inbound import Raw
 from lifemask.bus.outcomes import Outcome, on
@@ -83,16 +83,7 @@ async def main() -> list[Row]:
         await asyncio.gather(*loops, return_exceptions=True)
     if not whole:
         raise RuntimeError("the job was over before the others were")
-    return [
-        Row(
-            what=f"others' p95 beside a job of {JOB:g} s",
-            measured=round(beside, 1),
-            unit="ms",
-            floor=round(quiet, 1),
-            against="p95 when quiet",
-            most=GOAL,
-        )
-    ]
+    return [beside_quiet(f"others' p95 beside a job of {JOB:g} s", beside, quiet, GOAL, {})]
 
 
 if __name__ == "__main__":

@@ -58,6 +58,19 @@ def p95_ms(seconds: Sequence[float]) -> float:
     return sorted(seconds)[int(len(seconds) * 0.95)] * 1000
 
 
+def beside_quiet(what: str, p95: float, quiet: float, most: float | None, facts: Mapping[str, Any]) -> Row:
+    """A 95th percentile beside something, against the same when quiet; both in milliseconds."""
+    return Row(
+        what=what,
+        measured=round(p95, 1),
+        unit="ms",
+        floor=round(quiet, 1),
+        against="p95 when quiet",
+        most=most,
+        facts=facts,
+    )
+
+
 Measure = Callable[[], Coroutine[Any, Any, list[Row]]]
 
 

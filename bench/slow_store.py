@@ -25,7 +25,7 @@ import httpx
 import psutil  # type: ignore[import-untyped]  # brings no types
 from bench.machine import embedded, keep_only
 from bench.play import photo
-from bench.row import Row, measure, p95_ms
+from bench.row import Row, beside_quiet, measure, p95_ms
 from tools.proxy import Fault, proxies
 from tools.s3 import gateway, running_s3
 
@@ -119,15 +119,9 @@ async def beside(machine: Machine, http: httpx.AsyncClient, store: str, goal: fl
     finally:
         process.kill()
     sent = Counter((await process.communicate())[0].decode().split())
-    return Row(
-        what=f"p95 of those who need no store, beside uploads to a {store} one",
-        measured=round(measured, 1),
-        unit="ms",
-        floor=round(quiet, 1),
-        against="p95 when quiet",
-        most=goal,
-        facts={"asked": dict(asked), "sent": dict(sent), "ingest_mb": round(memory / 1e6)},
-    )
+    what = f"p95 of those who need no store, beside uploads to a {store} one"
+    facts = {"asked": dict(asked), "sent": dict(sent), "ingest_mb": round(memory / 1e6)}
+    return beside_quiet(what, measured, quiet, goal, facts)
 
 
 if __name__ == "__main__":
