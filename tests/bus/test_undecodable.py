@@ -5,16 +5,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import CorruptRecordException, KafkaConnectionError
 from aiokafka.producer import message_accumulator
 from aiokafka.record.util import calc_crc32c
 from tests.bus.running import a_broker, running, send, settings_for, until
 from tests.bus.test_broker import Seen, done, judging, photos
 
-from lifemask.bus.consumer import Consumer
 from lifemask.bus.inbound import Raw
 from lifemask.bus.service import open_bus
-from lifemask.cli.embedded.broker import MockBroker
 from lifemask.contracts import Stage, Topic
 
 Make = Callable[[str], Awaitable[str]]
@@ -114,29 +111,3 @@ async def test_a_producer_may_compress_as_it_likes(database: Make, compression: 
         async with open_bus("packager", Stage.PACKAGE, settings) as bus, running(judging(bus, seen)):
             await until(lambda: done(bus.pool, 20))
     assert len(seen.users) == 20
-
-
-async def a_consumer(broker: MockBroker) -> Consumer:
-    async def store(_records: object) -> None: ...
-
-    return Consumer("trial", [Topic.PHOTOS.value], settings_for(broker, "postgresql://x@127.0.0.1/x"), store)
-
-
-@pytest.mark.parametrize("problem", [ValueError("odd"), CorruptRecordException("Invalid CRC")])
-async def test_a_poll_that_raises_what_no_broker_says_ends_the_process(problem: Exception) -> None:
-    with a_broker(1) as broker:
-        consumer = await a_consumer(broker)
-        consumer._polled_badly(problem)
-        with pytest.raises(type(problem)):
-            consumer.failed.result()
-
-
-async def test_an_error_of_kafka_ends_the_process_when_it_does_not_go_away() -> None:
-    with a_broker(1) as broker:
-        consumer = await a_consumer(broker)
-        for _ in range(4):
-            consumer._polled_badly(KafkaConnectionError("away"))
-            assert not consumer.failed.done()
-        consumer._polled_badly(KafkaConnectionError("away"))
-        with pytest.raises(KafkaConnectionError):
-            consumer.failed.result()

@@ -29,6 +29,8 @@ log = structlog.get_logger()
 
 _STOP_SECONDS = 2.0
 """For a batch that is being stored when the service stops, and once more to take leave of the group."""
+_LOOK_MS: Final = 1000
+"""How long a poll may wait for records: so often it is noted that a broker answers."""
 _SAME_ERRORS: Final = 5
 """So often may Kafka say the same error before the process ends; FastStream pauses for 5 to 15 s after each."""
 _FORGIVEN_AFTER: Final = 120.0
@@ -67,7 +69,7 @@ class Consumer:
             parser=self._parse,
             decoder=_leave_raw,
             max_records=settings.kafka_batch,
-            batch_timeout_ms=settings.kafka_fetch_wait_ms,
+            batch_timeout_ms=_LOOK_MS,
             fetch_max_wait_ms=settings.kafka_fetch_wait_ms,
             session_timeout_ms=settings.kafka_session_timeout_ms,
             heartbeat_interval_ms=settings.kafka_heartbeat_ms,
@@ -135,17 +137,20 @@ class Consumer:
         poll = consumer.getmany
 
         async def watched(*args: Any, **kwargs: Any) -> Any:
-            try:
-                found = await poll(*args, **kwargs)
-            except ConsumerStoppedError:
-                raise
-            except Exception as problem:
-                self._polled_badly(problem)
-                raise
-            answered = [consumer.last_poll_timestamp(partition) or 0 for partition in consumer.assignment()]
-            if (newest := max(answered, default=0)) != self._newest:
-                self._newest = newest
-                self.polled_at = time.monotonic()
+            """Ends with records alone: FastStream sleeps after an empty poll, and what comes meanwhile waits."""
+            found = None
+            while not found:
+                try:
+                    found = await poll(*args, **kwargs)
+                except ConsumerStoppedError:
+                    raise
+                except Exception as problem:
+                    self._polled_badly(problem)
+                    raise
+                answered = [consumer.last_poll_timestamp(partition) or 0 for partition in consumer.assignment()]
+                if (newest := max(answered, default=0)) != self._newest:
+                    self._newest = newest
+                    self.polled_at = time.monotonic()
             return found
 
         consumer.getmany = watched

@@ -33,7 +33,7 @@ _ACCOUNT: Final = "lifemask"
 
 _EMBEDDED_KAFKA: Final = {
     # Measured: a restart costs 1 s instead of 9. A real Kafka refuses so short a session. This broker answers a fetch
-    # at the end of its wait: 500 ms make a hop of 440; 20 ms have an idle system take 45 % of a core, 50 ms 28 %.
+    # at the end of its wait: 500 ms make a hop of 440; 20 ms have an idle system take 41 % of a core, 50 ms 20 %.
     "LIFEMASK_KAFKA_SESSION_TIMEOUT_MS": "2000",
     "LIFEMASK_KAFKA_HEARTBEAT_MS": "400",
     "LIFEMASK_KAFKA_FETCH_WAIT_MS": "50",
