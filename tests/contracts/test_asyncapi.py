@@ -1,5 +1,6 @@
 """The AsyncAPI document: fresh, whole, and true about records, keys, groups and who says what."""
 
+import functools
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +15,15 @@ from tools.traffic import made_in, traffic
 
 from lifemask.contracts import BY_TYPE, EVENTS, Baton, Envelope, Event, RunCanceled, RunFailed, Topic, new_id, pack
 
-DOCUMENT: Any = yaml.safe_load(document())
 events = pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)
 
 FROM_OUTSIDE = {"PhotosUploaded"}
+
+
+@functools.cache
+def described() -> Any:
+    """The document, parsed: half a second's work, which whoever runs other tests is spared."""
+    return yaml.safe_load(document())
 
 
 def test_the_committed_document_is_what_the_code_says() -> None:
@@ -35,18 +41,18 @@ def references(part: Any) -> Iterator[str]:
 
 
 def at(reference: str) -> Any:
-    found = DOCUMENT
+    found = described()
     for step in reference.removeprefix("#/").split("/"):
         found = found[step]
     return found
 
 
 def check(value: object, reference: str) -> None:
-    jsonschema.Draft7Validator({**DOCUMENT, "$ref": reference}).validate(value)
+    jsonschema.Draft7Validator({**described(), "$ref": reference}).validate(value)
 
 
 def test_every_reference_leads_somewhere() -> None:
-    for reference in set(references(DOCUMENT)):
+    for reference in set(references(described())):
         assert reference.startswith("#/")
         assert isinstance(at(reference), dict)
 
@@ -54,11 +60,11 @@ def test_every_reference_leads_somewhere() -> None:
 def test_every_event_lies_in_the_one_channel_of_its_topic() -> None:
     found = {
         (channel["address"], at(message["$ref"])["name"])
-        for channel in DOCUMENT["channels"].values()
+        for channel in described()["channels"].values()
         for message in channel["messages"].values()
     }
     assert found == {(event.topic, event.ce_type) for event in EVENTS} | {(Topic.DEAD_LETTERS, "DeadLetter")}
-    assert {channel["bindings"]["kafka"]["partitions"] for channel in DOCUMENT["channels"].values()} == {64}
+    assert {channel["bindings"]["kafka"]["partitions"] for channel in described()["channels"].values()} == {64}
 
 
 @events
@@ -87,7 +93,7 @@ def test_every_header_is_described() -> None:
 
 
 def test_operations_name_messages_of_their_own_channel() -> None:
-    for name, operation in DOCUMENT["operations"].items():
+    for name, operation in described()["operations"].items():
         channel = operation["channel"]["$ref"]
         assert operation["messages"], name
         assert all(message["$ref"].startswith(f"{channel}/messages/") for message in operation["messages"]), name
@@ -113,7 +119,7 @@ def test_operations_name_messages_of_their_own_channel() -> None:
     ],
 )
 def test_who_says_and_hears_what(operation: str, messages: set[str]) -> None:
-    found = DOCUMENT["operations"][operation]
+    found = described()["operations"][operation]
     assert {message["$ref"].rpartition("/")[2] for message in found["messages"]} == messages
     assert found["action"] == operation.split("-")[-2 if "dead" not in operation else -3]
 
@@ -121,7 +127,7 @@ def test_who_says_and_hears_what(operation: str, messages: set[str]) -> None:
 def test_a_group_is_named_after_its_service() -> None:
     groups = {
         name.partition("-receive-")[0]: operation["bindings"]["kafka"]["groupId"].get("enum")
-        for name, operation in DOCUMENT["operations"].items()
+        for name, operation in described()["operations"].items()
         if operation["action"] == "receive"
     }
     services = ("ingest", "image-validator", "packager", "trainer", "publisher", "notifier")

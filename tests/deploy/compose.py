@@ -1,7 +1,9 @@
 """docker-compose.yml as a container engine reads it: variables filled in, anchors merged."""
 
+import functools
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +35,12 @@ def _value(found: re.Match[str], values: Mapping[str, str]) -> str:
 
 def compose(**values: str) -> dict[str, Any]:
     """The compose file with these variables set and no others."""
-    read: dict[str, Any] = yaml.safe_load(filled((ROOT / "docker-compose.yml").read_text(), values))
+    return deepcopy(_parsed(filled((ROOT / "docker-compose.yml").read_text(), values)))
+
+
+@functools.cache
+def _parsed(text: str) -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load(text)
     return read
 
 

@@ -41,7 +41,6 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
         redoc_url=None,
         openapi_url=None,
         telemetry=_NO_TELEMETRY,
-        generate_unique_id_function=lambda route: f"{route.tags[0]}_{route.name}",
     )
     app.state.office = office
     app.state.app_rates = Rates(limits.app_rate, time.monotonic)
@@ -55,7 +54,7 @@ def create_app(office: Office | None = None, cors_origins: tuple[str, ...] = ())
     app.state.recent_hints = Recent()
     app.state.archives = asyncio.Semaphore(limits.archives_max)
     for module in (runs, photos, uploads, events, users, objects, callbacks, guidance):
-        app.include_router(module.router)
+        app.router.routes += module.router.routes  # as they are: `include_router` works each out anew, for each app
     app.add_route("/v1/openapi.json", _document)
     handling.install(app)
     app.add_middleware(TimeLimit, seconds=limits.request_timeout.total_seconds())

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from lifemask.ingest.acts.callbacks import take_callback, target_of
 from lifemask.ingest.acts.office import Office
@@ -10,9 +10,10 @@ from lifemask.ingest.domain.signature import Signed
 from lifemask.ingest.http.auth import TheOffice, answers
 from lifemask.ingest.http.bodies import whole
 from lifemask.ingest.http.delay import Delay
+from lifemask.ingest.http.routing import routes
 from lifemask.ingest.ports import CallbackTarget
 
-router: Final = APIRouter(prefix="/v1/callbacks", tags=["callbacks"])
+router: Final = routes("/v1/callbacks", "callbacks")
 
 
 @router.post("/replicate/{token}", responses=answers(400, 401, 404, 413, 503))

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import Header, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -12,8 +12,9 @@ from lifemask.ingest.acts.drafts import load
 from lifemask.ingest.http import sse
 from lifemask.ingest.http.auth import SECURED, Owner, RunPath, TheOffice, answers
 from lifemask.ingest.http.places import Places
+from lifemask.ingest.http.routing import routes
 
-router: Final = APIRouter(prefix="/v1/users/{user}/runs/{run}/events", tags=["runs"])
+router: Final = routes("/v1/users/{user}/runs/{run}/events", "runs")
 
 _EVENTS: Final[dict[str, Any]] = {
     "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}},

@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from lifemask.contracts import GUIDANCE, Guidance
+from lifemask.ingest.http.routing import routes
 
-router: Final = APIRouter(prefix="/v1/guidance", tags=["guidance"])
+router: Final = routes("/v1/guidance", "guidance")
 
 _KEEP: Final = {"Cache-Control": "public, max-age=3600", "Cross-Origin-Resource-Policy": "cross-origin"}
 

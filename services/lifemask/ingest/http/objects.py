@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import Header, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
@@ -14,9 +14,10 @@ from lifemask.ingest.http.bodies import uploaded
 from lifemask.ingest.http.places import Places
 from lifemask.ingest.http.problems import Problem, not_found
 from lifemask.ingest.http.ranges import NotSatisfiable, Span, span_of
+from lifemask.ingest.http.routing import routes
 from lifemask.ingest.ports import Download, LinkExpired, LinkUnknown, NotAsAnnounced, SlotTaken
 
-router: Final = APIRouter(prefix="/v1/objects", tags=["objects"])
+router: Final = routes("/v1/objects", "objects")
 
 
 @router.head("/{token}", include_in_schema=False)

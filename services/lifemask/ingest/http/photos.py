@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
@@ -22,8 +22,9 @@ from lifemask.ingest.http.bodies import read_json, uploaded
 from lifemask.ingest.http.multipart import BadMultipart, boundary_of, parts
 from lifemask.ingest.http.places import Places
 from lifemask.ingest.http.problems import Problem
+from lifemask.ingest.http.routing import routes
 
-router: Final = APIRouter(prefix="/v1/users/{user}/runs/{run}/photos", tags=["photos"])
+router: Final = routes("/v1/users/{user}/runs/{run}/photos", "photos")
 
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from lifemask.contracts import RunRequest
@@ -15,9 +15,10 @@ from lifemask.ingest.domain.photos import Shown
 from lifemask.ingest.domain.view import RunView, show_run
 from lifemask.ingest.http.auth import SECURED, Owner, RunPath, TheOffice, answers
 from lifemask.ingest.http.bodies import documented, read_json
+from lifemask.ingest.http.routing import routes
 from lifemask.ingest.http.texts import plain
 
-router: Final = APIRouter(prefix="/v1/users/{user}/runs", tags=["runs"])
+router: Final = routes("/v1/users/{user}/runs", "runs")
 
 _Key = Annotated[
     str | None,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from lifemask.contracts import Digest
@@ -11,8 +11,9 @@ from lifemask.ingest.domain.photos import Shown, plain_name
 from lifemask.ingest.domain.targets import TargetView
 from lifemask.ingest.http.auth import SECURED, Owner, RunPath, TheOffice, answers
 from lifemask.ingest.http.bodies import documented, read_json
+from lifemask.ingest.http.routing import routes
 
-router: Final = APIRouter(prefix="/v1/users/{user}/runs/{run}/uploads", tags=["photos"])
+router: Final = routes("/v1/users/{user}/runs/{run}/uploads", "photos")
 
 
 class AnnouncedFile(BaseModel):

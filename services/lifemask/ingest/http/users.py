@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from lifemask.contracts.ids import UUID7_PATTERN
@@ -13,10 +13,11 @@ from lifemask.ingest.acts.refusals import NotFound
 from lifemask.ingest.domain.photos import Shown
 from lifemask.ingest.http.auth import SECURED, Owner, TheOffice, answers
 from lifemask.ingest.http.bodies import documented, read_json
+from lifemask.ingest.http.routing import routes
 from lifemask.ingest.http.runs import Cursor, Limit
 from lifemask.ingest.ports import LinkUnknown, Model
 
-router: Final = APIRouter(prefix="/v1/users/{user}", tags=["users"])
+router: Final = routes("/v1/users/{user}", "users")
 
 
 class ModelStatus(StrEnum):
