@@ -6,7 +6,7 @@ READY := .venv/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check fmt schemas lock bench kafka s3 test-real test-attacks test-faults chaos clean
+.PHONY: help setup demo up test test-slow check fmt schemas lock bench kafka s3 test-real test-attacks test-faults chaos clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,8 +35,11 @@ demo: $(READY) ## watch a folder of photos become a published model, on this mac
 up: $(READY) ## run the whole system on this machine, data in ./.lifemask
 	@$(BIN)/lifemask up $(ARGS)
 
-test: $(READY) ## run the tests with branch coverage
+test: $(READY) ## run the tests but for the slow ones, with branch coverage
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup --cov --cov-branch --cov-report=term:skip-covered -q $(ARGS)
+
+test-slow: $(READY) ## run the tests that take long: processes and their ends, memory, albums, audits, revocation
+	@$(BIN)/python -m pytest -m 'slow and not real' -n 3 --dist loadgroup -q $(ARGS)
 
 check: $(READY) ## lint, types, import rules, fresh schemas, no breaking event: seconds
 	@$(BIN)/ruff check .
@@ -78,7 +81,7 @@ test-real: $(READY) ## run the tests that need real Kafka (three nodes) and S3
 	@$(BIN)/python -m pytest -m real -q $(ARGS)
 
 test-attacks: $(READY) ## play attacks on a whole system, then again with the gate taken away that stops each
-	@$(BIN)/python -m pytest -m attacks -q tests/attacks $(ARGS)
+	@$(BIN)/python -m pytest -m attacks -q tests/attacks tests/system $(ARGS)
 
 test-faults: $(READY) ## play each fault on a whole system, then stories with each safeguard taken away, which must be caught
 	@$(BIN)/python -m pytest -m chaos -q tests/chaos $(ARGS)

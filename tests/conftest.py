@@ -4,6 +4,7 @@ import asyncio
 import functools
 import gc
 import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -13,9 +14,9 @@ import asyncpg
 import botocore.loaders
 import botocore.session
 import httpx
+import httpx2
 import pytest
 import structlog
-from httpx._transports import default as transports
 from hypothesis import settings
 from tests.databases import Databases, Kind
 from tools.s3 import running_s3
@@ -27,13 +28,21 @@ from lifemask.bus.rows import Pool
 from lifemask.cli.embedded.postgres import running_postgres
 from lifemask.testkit.keys import write_keys
 
-TOGETHER = ("tests/system/", "tests/cli/test_portraits.py")
-"""Each goes to one worker, which then starts one system, and draws one album."""
+TOGETHER = (
+    "tests/system/",
+    "tests/cli/test_portraits.py",
+    "tests/contracts/test_asyncapi.py",
+    "tests/deploy/test_compose.py",
+)
+"""Each goes to one worker, which then starts one system, draws one album, parses one document."""
+ELSEWHERE = ("tests/system/", "tests/chaos/")
+"""What is tested here runs in other processes: nothing is measured, and being measured takes twice as long."""
 
 gc.disable()  # what is loaded and collected stays: walking it again and again takes a third of that time
 
 # One for all clients of a test process: reading the certificates of all authorities takes 18 ms, for each client anew.
-setattr(transports, "create_ssl_context", functools.cache(httpx.create_ssl_context))  # noqa: B010  mypy lets nobody assign
+for transports in (httpx._transports.default, httpx2._transports.default):
+    setattr(transports, "create_ssl_context", functools.cache(transports.create_ssl_context))  # noqa: B010  mypy lets nobody assign
 # Likewise what boto reads about S3 for each session anew, 0.1 s.
 setattr(botocore.session, "create_loader", functools.cache(botocore.loaders.create_loader))  # noqa: B010
 # Exceptions as Python prints them: structlog's own way of drawing them takes 0.1 s each where rich is installed.
@@ -66,6 +75,17 @@ class Together(LoadGroupScheduling):  # type: ignore[misc]  # likewise
 @pytest.hookimpl(optionalhook=True)  # there is no such hook when tests run without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGroupScheduling | None:
     return Together(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    measuring = sys.gettrace()
+    if item.nodeid.startswith(ELSEWHERE):
+        sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(measuring)
 
 
 def pytest_collection_finish() -> None:

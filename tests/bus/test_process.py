@@ -26,6 +26,8 @@ from lifemask.cli.embedded.broker import MockBroker
 from lifemask.contracts import DatasetSealed, PhotoJudged, PhotosValidated, Stage
 from lifemask.testkit.events import a_run, an_event
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[[str], Awaitable[str]]
 
 

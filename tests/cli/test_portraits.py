@@ -11,6 +11,8 @@ from PIL import ExifTags, Image, ImageOps
 
 from lifemask.cli.portraits import Drawn, Flaw, draw_album
 
+pytestmark = pytest.mark.slow
+
 SHARP = 12.0  # tile95 at 1024 below which a photo counts as blurred
 
 

@@ -31,6 +31,8 @@ from lifemask.contracts.signing import check_event, sign, signature_of
 from lifemask.objects import keys, open_objects
 from lifemask.testkit.keys import app_signer, signed, test_keys, write_keys
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = ROOT / "examples"
 USER, TRACE = "Ann-7", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

@@ -12,6 +12,8 @@ from lifemask.bus.migrate import migrate
 from lifemask.bus.passwords import passwords_in, verifier
 from lifemask.cli.embedded.postgres import running_postgres
 
+pytestmark = pytest.mark.slow
+
 RIGHT = "aB3$'\\%~!"
 
 

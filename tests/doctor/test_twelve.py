@@ -14,7 +14,7 @@ from tests.real.system import plain_environment
 from lifemask.bus.roles import SERVICES
 from lifemask.cli.embedded.broker import MockBroker
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 ALL: Final = set(SERVICES)
 EXPECTED: Final[dict[str, tuple[set[str], str]]] = {

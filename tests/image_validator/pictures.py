@@ -1,5 +1,6 @@
 """Pictures that behave like photos: a person before a textured scene, with the grain of a camera."""
 
+import functools
 import io
 from typing import Any
 
@@ -9,6 +10,11 @@ from PIL import Image, ImageDraw, ImageFilter
 
 def portrait(pose: int = 0, scene: int = 0, size: tuple[int, int] = (1200, 1600)) -> Image.Image:
     """One person before `scene`, standing, tilted and lit as `pose` says. The same arguments draw the same pixels."""
+    return _portrait(pose, scene, size).copy()
+
+
+@functools.lru_cache(16)
+def _portrait(pose: int, scene: int, size: tuple[int, int]) -> Image.Image:
     width, height = size
     place = np.random.default_rng(1000 + scene)
     coarse = place.integers(40, 215, (8, 6, 3), dtype=np.uint8)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from tests.image_validator.heics import heic
 
+pytestmark = pytest.mark.slow
+
 MEASURE = """
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor

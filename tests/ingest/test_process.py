@@ -11,12 +11,15 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
+import pytest
 from aiokafka import AIOKafkaProducer
 from tests.ingest.world import AUTH, KEY, about, parts, photo, until, write_apps
 
 from lifemask.cli.embedded.broker import MockBroker
 from lifemask.contracts import ModelReady, Topic
 from lifemask.testkit.keys import signed, write_keys
+
+pytestmark = pytest.mark.slow
 
 
 def free_port() -> int:

@@ -9,6 +9,8 @@ import pytest
 
 from lifemask.cli.plan import SERVICES
 
+pytestmark = pytest.mark.slow
+
 TOLD = """
 import gc
 import sys

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import asyncpg
 import psutil  # type: ignore[import-untyped]  # brings no types
+import pytest
 from tests.one_machine.waiting import Part, is_running, wait_until
 
 from lifemask.cli.embedded.postgres import running_postgres
+
+pytestmark = pytest.mark.slow
 
 
 def start(data: Path) -> Part:

@@ -12,6 +12,8 @@ import psutil  # type: ignore[import-untyped]  # brings no types
 import pytest
 from tests.one_machine.waiting import is_running, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 class Stack:
     def __init__(self, folder: Path) -> None:

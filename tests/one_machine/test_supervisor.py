@@ -13,6 +13,8 @@ from lifemask.cli.supervisor import Child, Console, StartError, Supervisor, supe
 from lifemask.cli.supervisor.child import Backoff
 from lifemask.cli.supervisor.supervisor import in_order
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:

@@ -10,6 +10,8 @@ from pydantic import SecretStr, ValidationError
 
 from lifemask.publisher.settings import PublisherSettings
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_hub_needs_a_namespace() -> None:
     with pytest.raises(ValidationError, match="LIFEMASK_HF_NAMESPACE"):

@@ -13,6 +13,8 @@ import psutil  # type: ignore[import-untyped]  # brings no types
 import pytest
 from tests.one_machine.waiting import is_running, wait_until
 
+pytestmark = pytest.mark.slow
+
 SERVERS = ("kafka", "s3")
 real = [pytest.mark.real, pytest.mark.timeout(90)]
 

@@ -15,6 +15,8 @@ from tests.sandbox.world import Outside, provider_at, twelve_photos
 
 from lifemask.sandbox.server import SandboxUrls
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., Awaitable[tuple[Process, SandboxUrls]]]
 
 

@@ -72,11 +72,16 @@ class Person:
     async def submit(self, run: str) -> httpx.Response:
         return await self.http.post(self.path("runs", run, "submit"))
 
-    async def accepted(self, files: Sequence[File], **request: Any) -> str:
-        """A submitted run with these photos."""
+    async def filled(self, files: Sequence[File], **request: Any) -> str:
+        """A draft with these photos, of a person with a mail address."""
         await self.introduce()
         run = await self.draft(**request)
         await self.send(run, files)
+        return run
+
+    async def accepted(self, files: Sequence[File], **request: Any) -> str:
+        """A submitted run with these photos."""
+        run = await self.filled(files, **request)
         answer = await self.submit(run)
         assert answer.status_code == 202, answer.text
         return run

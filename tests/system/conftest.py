@@ -13,6 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from tests.system.app import Person
+from tests.system.audited import Audited, collected
 from tests.system.checker import broken
 from tests.system.history import History
 from tests.system.listener import Listener, listening
@@ -20,6 +21,8 @@ from tests.system.outside import Outside
 from tests.system.photos import good
 from tests.system.reading import Sound, read_history
 from tests.system.stack import Stack
+
+from lifemask.keys.files import Trust
 
 HERE = Path(__file__).parent
 SECRET_NAME = "canary-holiday-7b2e"
@@ -152,6 +155,13 @@ async def ready(http: httpx.AsyncClient, outside: Outside, finished: dict[str, t
         finished["one"] = person.name, run
     name, run = finished["one"]
     return Ready(Person(http, "acme", name), run)
+
+
+@pytest.fixture
+async def audited(stack: Stack, ready: Ready) -> Audited:
+    model = (await ready.person.view(ready.run))["model"]["id"]
+    keyring = Trust(stack.data / "keys").keyring
+    return Audited(model, stack, await collected(stack, model, keyring), keyring)
 
 
 @pytest.fixture

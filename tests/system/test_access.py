@@ -1,11 +1,14 @@
 """Who may see what, and what a repeated request does."""
 
 import httpx
+import pytest
 from tests.system.app import Person
 from tests.system.conftest import Apps, Ready, a_client, a_person
 from tests.system.photos import good
 from tests.system.reading import Sound
 from tests.system.stack import Stack
+
+pytestmark = pytest.mark.slow
 
 
 async def test_a_wrong_key_is_told_so(ready: Ready, stack: Stack, sound: Sound) -> None:

@@ -42,18 +42,19 @@ async def test_after_a_kill_of_everything_all_goes_on_and_nothing_is_paid_twice(
         trained, waiting, revoked = (a_person(http) for _ in range(3))
         third = await revoked.accepted(good(12))
         model = (await revoked.ended(third, 40))["model"]["id"]
+        first, second = await trained.filled(good(12)), await waiting.filled(good(12, seed=2))
         await outside.fault("delete_repo", "delay", seconds=20)
         await outside.fault("training", "timing", queue_seconds=0, seconds=8)
-        first = await trained.accepted(good(12))
-        await trained.training(first)
         assert (await revoke(victim, model, "--yes", "--wait", "0"))[0] == 3
 
         async def deleting() -> bool:
-            return await outside.faults_left() == []
+            return [fault["operation"] for fault in await outside.faults_left()] == ["training"]
 
         await eventually(deleting)
         assert (await http.get(revoked.path())).json()["model_status"] == "ready"
-        second = await waiting.accepted(good(12, seed=2))
+        assert (await trained.submit(first)).status_code == 202
+        await trained.training(first)
+        assert (await waiting.submit(second)).status_code == 202
         assert (await trained.training(first))["status"] == "training"
         await asyncio.to_thread(victim.kill_all)
     async with within(victim, apps) as (http, outside):

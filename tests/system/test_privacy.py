@@ -12,6 +12,8 @@ from tests.system.waiting import eventually
 
 from lifemask.cli.plan import SERVICES
 
+pytestmark = pytest.mark.slow
+
 Places = dict[str, bytes]
 
 

@@ -2,12 +2,15 @@
 
 import asyncio
 
+import pytest
 from tests.system.app import Person
 from tests.system.conftest import a_person
 from tests.system.outside import Outside
 from tests.system.photos import good
 from tests.system.reading import Sound
 from tests.system.stack import Stack
+
+pytestmark = pytest.mark.slow
 
 
 async def test_a_failed_run_becomes_a_model_after_one_call(person: Person, outside: Outside, sound: Sound) -> None:

@@ -17,6 +17,8 @@ from tests.system.stack import Stack
 
 from lifemask.contracts import new_id
 
+pytestmark = pytest.mark.slow
+
 Told = Callable[[str], list[str]]
 
 
