@@ -36,7 +36,7 @@ up: $(READY) ## run the whole system on this machine, data in ./.lifemask
 	@$(BIN)/lifemask up $(ARGS)
 
 test: $(READY) ## run the tests but for the slow ones, with branch coverage
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup --cov --cov-branch --cov-report=term:skip-covered -q $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup --cov --cov-branch --cov-report=term:skip-covered -q $(ARGS)
 
 test-slow: $(READY) ## run the tests that take long: processes and their ends, memory, albums, audits, revocation
 	@$(BIN)/python -m pytest -m 'slow and not real' -n 3 --dist loadgroup -q $(ARGS)

@@ -1,4 +1,4 @@
-"""A minute of chaos: sixteen kills, one of each service at a named point, the rest seeded. More: `make chaos`."""
+"""A minute of chaos: twelve kills, one of each service at a named point, the rest seeded. More: `make chaos`."""
 
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ from tests.chaos.points import RUN
 from tests.chaos.storm import Storm
 
 SEED: Final = 5
-KILLS: Final = 10
+KILLS: Final = 6
 POINTS: Final = (
     "ingest.after_bus.Bus.commit",
     "image_validator.before_bus.ack",
