@@ -44,6 +44,7 @@ def test_the_long_side_is_bounded(size: tuple[int, int], clean: tuple[int, int])
     assert cleaned(encoded(person().resize(size))).size == clean
 
 
+@pytest.mark.slow
 def test_decoding_at_half_size_does_not_change_the_judgement() -> None:
     """The same pixels as JPEG (decoded at half size) and as PNG (decoded whole)."""
     sharp = portrait(size=(2100, 2800))

@@ -272,6 +272,7 @@ async def test_refusals_are_words_of_the_contract(gateway: Gateway) -> None:
     assert CONTENT[:8] not in fact.body()
 
 
+@pytest.mark.slow
 async def test_a_great_archive_takes_little_memory(gateway: Gateway) -> None:
     """400 MB of holes, through the whole app without a socket."""
     gateway.lies(b"")

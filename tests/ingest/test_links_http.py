@@ -225,6 +225,7 @@ async def test_a_provider_that_is_silent_lets_the_callback_come_again(world: Wor
     assert await Callback(world, run).send() == 200
 
 
+@pytest.mark.slow
 async def test_a_thousand_callbacks_are_one_hint_and_one_question(world: World) -> None:
     run = await world.accepted()
     true, forged = Callback(world, run), Callback(world, run, secret=b"another secret of 24 byt")

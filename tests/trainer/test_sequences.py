@@ -204,10 +204,12 @@ class Unguarded(Trainer):
 CAREFULLY = settings(max_examples=60, stateful_step_count=25, deadline=None)
 
 
+@pytest.mark.slow
 def test_no_sequence_pays_twice() -> None:
     run_state_machine_as_test(Trainer, settings=CAREFULLY)
 
 
+@pytest.mark.slow
 def test_without_the_committed_intent_some_sequence_pays_twice() -> None:
     thorough = settings(CAREFULLY, max_examples=3000, derandomize=True, database=None, print_blob=False)
     once = settings(thorough, phases=[Phase.generate], report_multiple_bugs=False)
